@@ -1,0 +1,48 @@
+# `make demo` and `make test` are all it takes; each sets up .venv on its first run.
+# PYTHON=/path/to/python chooses the interpreter, PYTEST_ARGS= passes options to pytest.
+
+SHELL = /bin/sh
+VENV = .venv
+PY = $(VENV)/bin/python
+PYTEST_ARGS =
+# Given on the command line or in the environment; .ci/setup looks for one otherwise.
+export PYTHON
+
+.DEFAULT_GOAL = help
+.PHONY: help demo test lint format bench vectors clean setup-demo setup-test
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: setup-demo ## a light client follows a simulated chain through every fork (no network needed)
+	@$(VENV)/bin/nimbus-light-client demo
+
+test: setup-test ## run all tests with branch coverage
+	@$(PY) -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: setup-test ## ruff, mypy --strict and the import contracts
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+format: setup-test ## let ruff format and sort imports
+	@$(PY) -m ruff check --select I --fix .
+	@$(PY) -m ruff format .
+
+bench: setup-test ## measure what the project promises; prints it and writes JSON
+	@$(PY) -m benchmarks
+
+vectors: setup-test ## make vectors/ anew (a test says when that changes anything)
+	@$(PY) -m lightclient.simulator.vectors vectors
+
+clean: ## remove the environment, builds and caches
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  .import_linter_cache .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup-demo:
+	@.ci/setup demo
+
+setup-test:
+	@.ci/setup test

@@ -1,0 +1,1 @@
+"""The command line program ``nimbus-light-client``, installed as ``lightclient_cli``."""

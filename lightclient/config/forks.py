@@ -83,6 +83,7 @@ GLOAS: Final = Fork(7, "gloas", GLOAS_FORMAT, 735, 2945, 2946, 0, 2856, False, T
 HEZE: Final = Fork(8, "heze", GLOAS_FORMAT, 735, 2945, 2946, 0, 2856, False, True, True)
 
 FORKS: Final = (PHASE0, ALTAIR, BELLATRIX, CAPELLA, DENEB, ELECTRA, FULU, GLOAS, HEZE)
-FORKS_BY_NAME: Final = {fork.name: fork for fork in FORKS}
 """All forks in the order in which they activate. phase0 has no light client protocol; its row only
 carries the genesis fork version of a schedule."""
+
+FORKS_BY_NAME: Final = {fork.name: fork for fork in FORKS}

@@ -71,6 +71,7 @@ class Network:
         forks: every known fork in activation order; unscheduled ones have ``FAR_FUTURE_EPOCH``.
         blob_schedule: BLOB_SCHEDULE, ascending by epoch.
         bootstrap_nodes: ENRs, as text.
+        retired: the network no longer runs; its old objects can still be verified.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Network:
     min_epochs_for_block_requests: int = 33024
     deposit_chain_id: int = 1
     bootstrap_nodes: tuple[str, ...] = field(default=(), repr=False)
+    retired: bool = False
 
     # Forks ------------------------------------------------------------------------------------
 
@@ -165,6 +167,15 @@ class Network:
         """First slot of sync committee ``period``."""
         return period * self.preset.slots_per_sync_committee_period
 
+    @property
+    def weak_subjectivity_epochs_upper_bound(self) -> int:
+        """Upper bound of the weak subjectivity period, in epochs, whatever the validator set.
+
+        ``MIN_VALIDATOR_WITHDRAWABILITY_DELAY + SAFETY_DECAY * CHURN_LIMIT_QUOTIENT // 200`` of the
+        phase0 weak subjectivity guide with its constants 256 and 10.
+        """
+        return 256 + 10 * self.churn_limit_quotient // 200
+
     # Clock arithmetic, milliseconds ------------------------------------------------------------
 
     @property
@@ -183,5 +194,3 @@ class Network:
     def is_before_genesis_ms(self, now_ms: int) -> bool:
         """Whether ``now_ms`` lies before genesis."""
         return now_ms < self.genesis_time_ms
-
-

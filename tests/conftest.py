@@ -24,9 +24,7 @@ settings.register_profile(
 settings.register_profile(
     "thorough", deadline=None, max_examples=2000, suppress_health_check=_SLOW_MACHINE
 )
-settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
-)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
 def _beside_the_checkout(*parts: str) -> Path:

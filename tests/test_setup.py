@@ -1,0 +1,118 @@
+"""``.ci/setup`` and ``make``: every way that set-up can fail is said in a sentence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="make and .ci/setup need a POSIX shell")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout with what set-up reads and no environment."""
+    root = tmp_path / "check out"
+    (root / ".ci").mkdir(parents=True)
+    shutil.copy(CHECKOUT / ".ci" / "setup", root / ".ci" / "setup")
+    for name in ["pyproject.toml", "Makefile", "LICENSE", "README.md"]:
+        if (CHECKOUT / name).exists():
+            shutil.copy(CHECKOUT / name, root / name)
+    return root
+
+
+def _fake_python(folder: Path, name: str, body: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text("#!/bin/sh\n" + body)
+    path.chmod(0o755)
+    return path
+
+
+def _setup(
+    root: Path, path: str, timeout: float = 60, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(root / ".ci" / "setup"), "demo"],
+        cwd="/",
+        env={"PATH": path, "HOME": str(root), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def _one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> str:
+    """A PATH with the shell tools that set-up uses and no Python."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for tool in ["sh", "cat", "dirname", "rm", "grep", "tail"]:
+        found = shutil.which(tool)
+        assert found is not None
+        (folder / tool).symlink_to(found)
+    return str(folder)
+
+
+def test_a_machine_without_python_is_told_to_install_one(copy: Path, tools: str) -> None:
+    assert "no Python found; install Python 3.11 or newer" in _one_sentence(_setup(copy, tools))
+
+
+def test_a_python_too_old_is_named_with_its_version(copy: Path, tools: str, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    _fake_python(old, "python3", 'case "$2" in *print*) echo 3.9 ;; *) exit 1 ;; esac\n')
+    line = _one_sentence(_setup(copy, f"{old}:{tools}"))
+    assert "Python 3.11 or newer is needed, and python3 is Python 3.9" in line
+
+
+def test_a_python_without_venv_says_which_debian_package_has_it(
+    copy: Path, tools: str, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    _fake_python(
+        bare, "python3", 'case "$2" in *ensurepip*) exit 1 ;; *print*) echo 3.12 ;; esac\n'
+    )
+    line = _one_sentence(_setup(copy, f"{bare}:{tools}"))
+    assert "apt-get install python3-venv" in line
+
+
+def test_a_python_that_was_named_but_does_not_run_is_refused(copy: Path, tools: str) -> None:
+    line = _one_sentence(_setup(copy, tools, PYTHON="/nowhere/python3.12"))
+    assert "PYTHON=/nowhere/python3.12 cannot be run" in line
+
+
+@pytest.mark.slow
+def test_a_package_index_out_of_reach_is_said_in_a_sentence_and_leaves_no_stamp(
+    copy: Path,
+) -> None:
+    done = _setup(
+        copy,
+        os.environ["PATH"],
+        PIP_CONFIG_FILE=os.devnull,
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_CACHE_DIR=str(copy / "cache"),
+    )
+    assert done.returncode == 1
+    announcement, sentence = done.stderr.splitlines()
+    assert announcement.startswith("Setting up .venv with Python 3.")
+    assert "pip cannot reach the Python package index" in sentence
+    assert list((copy / ".venv").glob(".installed-*")) == []
+
+
+def test_make_alone_lists_what_there_is(copy: Path) -> None:
+    done = subprocess.run(["make", "-C", str(copy)], capture_output=True, text=True, check=True)
+    for target in ["demo", "test", "lint", "bench", "vectors", "clean"]:
+        assert f"make {target} " in done.stdout

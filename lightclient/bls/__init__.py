@@ -1,0 +1,28 @@
+"""BLS12-381 signatures as Ethereum uses them: one interface, three native libraries behind it.
+
+All backends give the same answer to the same bytes. Importing this room imports none of them;
+:func:`choose_backend` does.
+"""
+
+from lightclient.bls.backend import Backend, eth_fast_aggregate_verify
+from lightclient.bls.committee import CommitteeKeys
+from lightclient.bls.selection import (
+    BACKEND_NAMES,
+    BACKEND_VARIABLE,
+    available_backends,
+    backend_by_name,
+    choose_backend,
+    why_unusable,
+)
+
+__all__ = [
+    "BACKEND_NAMES",
+    "BACKEND_VARIABLE",
+    "Backend",
+    "CommitteeKeys",
+    "available_backends",
+    "backend_by_name",
+    "choose_backend",
+    "eth_fast_aggregate_verify",
+    "why_unusable",
+]

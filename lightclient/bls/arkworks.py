@@ -1,0 +1,54 @@
+"""The backend over ``py_arkworks_bls12381``: wheels for every platform, half milagro's time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+from lightclient.bls.encoding import DOMAIN_SEPARATION_TAG, Octets, octets, secret_octets
+from lightclient.bls.points import G1Point, G2Point, PointBackend
+
+
+class ArkworksBackend(PointBackend):
+    """``native`` is the imported package."""
+
+    name = "arkworks"
+
+    def __init__(self, native: ModuleType) -> None:
+        self._g1 = native.G1Point
+        self._g2 = native.G2Point
+        self._scalar = native.Scalar
+        self._pairing_check = native.GT.pairing_check
+        self._infinity = native.G1Point.identity()
+        self._negated_generator = -native.G1Point()
+
+    def _g1_from(self, encoded: bytes) -> G1Point:
+        return self._g1.from_compressed_bytes(encoded)
+
+    def _g2_from(self, encoded: bytes) -> G2Point:
+        return self._g2.from_compressed_bytes(encoded)
+
+    def _hash_to_g2(self, message: bytes) -> G2Point:
+        return self._g2.hash_to_curve(message, DOMAIN_SEPARATION_TAG)
+
+    def _is_infinity(self, point: G1Point) -> bool:
+        return bool(point == self._infinity)
+
+    def _pairings_match(
+        self, keys: Sequence[G1Point], hashes: Sequence[G2Point], signature: G2Point
+    ) -> bool:
+        return bool(self._pairing_check([*keys, self._negated_generator], [*hashes, signature]))
+
+    def compress(self, point: G1Point | G2Point) -> bytes:
+        """The compressed encoding of a point."""
+        return bytes(point.to_compressed_bytes())
+
+    def sk_to_pk(self, secret: int) -> bytes:
+        """See :meth:`Backend.sk_to_pk`."""
+        scalar = self._scalar.from_be_bytes(secret_octets(secret))
+        return self.compress(self._g1() * scalar)
+
+    def sign(self, secret: int, message: Octets) -> bytes:
+        """See :meth:`Backend.sign`."""
+        scalar = self._scalar.from_be_bytes(secret_octets(secret))
+        return self.compress(self._hash_to_g2(octets(message)) * scalar)

@@ -1,0 +1,67 @@
+"""The backend over ``pyblst``: the fastest one, but its x86-64 build needs a recent processor.
+
+Nothing here may be constructed before :mod:`lightclient.bls.cpu` has allowed the import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import mul
+from types import ModuleType
+
+from lightclient.bls.encoding import (
+    DOMAIN_SEPARATION_TAG,
+    G1_GENERATOR,
+    G1_INFINITY,
+    Octets,
+    octets,
+    secret_octets,
+)
+from lightclient.bls.points import G1Point, G2Point, PointBackend
+
+
+class BlstBackend(PointBackend):
+    """``native`` is the imported package."""
+
+    name = "blst"
+
+    def __init__(self, native: ModuleType) -> None:
+        self._g1 = native.BlstP1Element
+        self._g2 = native.BlstP2Element
+        self._miller_loop = native.miller_loop
+        self._final_verify = native.final_verify
+        self._infinity = self._g1.uncompress(G1_INFINITY)
+        self._generator = self._g1.uncompress(G1_GENERATOR)
+
+    def _g1_from(self, encoded: bytes) -> G1Point:
+        return self._g1.uncompress(encoded)
+
+    def _g2_from(self, encoded: bytes) -> G2Point:
+        return self._g2.uncompress(encoded)
+
+    def _hash_to_g2(self, message: bytes) -> G2Point:
+        return self._g2.hash_to_group(message, DOMAIN_SEPARATION_TAG)
+
+    def _is_infinity(self, point: G1Point) -> bool:
+        return bool(point == self._infinity)
+
+    def _pairings_match(
+        self, keys: Sequence[G1Point], hashes: Sequence[G2Point], signature: G2Point
+    ) -> bool:
+        product = reduce(mul, map(self._miller_loop, keys, hashes))
+        return bool(self._final_verify(product, self._miller_loop(self._generator, signature)))
+
+    def compress(self, point: G1Point | G2Point) -> bytes:
+        """The compressed encoding of a point."""
+        return bytes(point.compress())
+
+    def sk_to_pk(self, secret: int) -> bytes:
+        """See :meth:`Backend.sk_to_pk`."""
+        secret_octets(secret)
+        return self.compress(self._generator.scalar_mul(secret))
+
+    def sign(self, secret: int, message: Octets) -> bytes:
+        """See :meth:`Backend.sign`."""
+        secret_octets(secret)
+        return self.compress(self._hash_to_g2(octets(message)).scalar_mul(secret))

@@ -21,10 +21,13 @@ test: setup-test ## run all tests with branch coverage
 	@$(PY) -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: setup-test ## ruff, mypy --strict and the import contracts
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
-	@$(VENV)/bin/lint-imports
+	@# All four run, so that one round shows every fault.
+	@failed=""; \
+	$(PY) -m ruff check . || failed="$$failed ruff-check"; \
+	$(PY) -m ruff format --check . || failed="$$failed ruff-format"; \
+	$(PY) -m mypy || failed="$$failed mypy"; \
+	$(VENV)/bin/lint-imports || failed="$$failed import-contracts"; \
+	[ -z "$$failed" ] || { echo "make lint:$$failed failed (make format repairs formatting)"; exit 1; }
 
 format: setup-test ## let ruff format and sort imports
 	@$(PY) -m ruff check --select I --fix .

@@ -11,7 +11,7 @@ caller's mistakes and for the outside world (files, servers, missing libraries).
     ├── BlsError               a backend that is missing or input it cannot work on     (ValueError)
     ├── DataDirError           the data directory cannot be created, locked or written
     ├── NotSyncedError         asked for a header before there is one
-    ├── DeriveError            beacon states or blocks that do not yield light client data (ValueError)
+    ├── DeriveError            states or blocks that yield no light client data        (ValueError)
     └── TransportError         a provider did not give what was asked; carries ``provider``
         ├── ProviderUnavailable    no connection, timeout, 5xx, 429: try again or elsewhere
         │   └── RateLimited        429 or 503 with Retry-After, in ``retry_after`` seconds

@@ -1,0 +1,1 @@
+"""An Ethereum consensus light client."""

@@ -26,6 +26,7 @@ lint: setup-test ## ruff, mypy --strict and the import contracts
 	$(PY) -m ruff check . || failed="$$failed ruff-check"; \
 	$(PY) -m ruff format --check . || failed="$$failed ruff-format"; \
 	$(PY) -m mypy || failed="$$failed mypy"; \
+	$(PY) -m mypy --explicit-package-bases tests || failed="$$failed mypy-tests"; \
 	$(VENV)/bin/lint-imports || failed="$$failed import-contracts"; \
 	[ -z "$$failed" ] || { echo "make lint:$$failed failed (make format repairs formatting)"; exit 1; }
 

@@ -77,7 +77,7 @@ def _environment(system: str, machine: str, python: str, implementation: str) ->
 
 
 def _asked_for(requirements: list[str], environment: dict[str, str]) -> set[str]:
-    wanted = set()
+    wanted: set[str] = set()
     for line in requirements:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate(environment):

@@ -41,7 +41,8 @@ def _shipped_files() -> Iterator[Path]:
 
 def test_every_package_folder_is_listed_for_the_wheel() -> None:
     on_disk = {_package_of(path.parent) for path in _shipped_files() if path.suffix == ".py"}
-    assert sorted(on_disk) == sorted(PYPROJECT["tool"]["setuptools"]["packages"])
+    listed = PYPROJECT["tool"]["setuptools"]["packages"]
+    assert sorted(on_disk) == sorted(listed), "keep [tool.setuptools] packages in step"
 
 
 def test_every_file_that_is_not_python_is_listed_as_package_data() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,85 @@ def test_a_python_without_venv_says_which_debian_package_has_it(
 def test_a_python_that_was_named_but_does_not_run_is_refused(copy: Path, tools: str) -> None:
     line = _one_sentence(_setup(copy, tools, PYTHON="/nowhere/python3.12"))
     assert "PYTHON=/nowhere/python3.12 cannot be run" in line
+
+
+@pytest.fixture
+def pretender(copy: Path, tools: str) -> str:
+    """A PATH whose Python makes environments in no time and whose pip writes down its calls.
+
+    Its pip fails, for want of a wheel, where the file ``no-wheel`` holds a word of the call.
+    """
+    calls, no_wheel = copy / "calls", copy / "no-wheel"
+    no_wheel.touch()
+    inner = _fake_python(
+        copy,
+        "inner",
+        f'[ "$1 $2" = "-m pip" ] || exec "{sys.executable}" "$@"\n'
+        f'for last; do :; done\necho "$last" >>"{calls}"\n'
+        f'for word in $(cat "{no_wheel}"); do case "$last" in *$word*) exit 1 ;; esac; done\n',
+    )
+    for tool in ["mkdir", "cp"]:
+        Path(tools, tool).symlink_to(str(shutil.which(tool)))
+    _fake_python(
+        copy / "bin",
+        "python3",
+        f'[ "$1 $2" = "-m venv" ] || exec "{sys.executable}" "$@"\n'
+        f'echo venv >>"{calls}"; mkdir -p "$4/bin"; cp "{inner}" "$4/bin/python"\n',
+    )
+    return f"{copy / 'bin'}:{tools}"
+
+
+def _calls(root: Path) -> list[str]:
+    return (root / "calls").read_text().split()
+
+
+def test_a_finished_set_up_rests_until_pyproject_asks_for_something_else(
+    copy: Path, pretender: str
+) -> None:
+    first = ["venv", ".[demo,fast]"]
+    for _ in range(2):
+        assert _setup(copy, pretender).returncode == 0
+        assert _calls(copy) == first
+    pyproject = copy / "pyproject.toml"
+    text = pyproject.read_text()
+    pyproject.write_text(text.replace("line-length = 100", "line-length = 99"))
+    assert _setup(copy, pretender).returncode == 0
+    assert _calls(copy) == first
+    pyproject.write_text(text.replace('"rich>=', '"rich>=1,>='))
+    assert _setup(copy, pretender).returncode == 0
+    assert _calls(copy) == [*first, ".[demo,fast]"]
+
+
+def test_a_checkout_that_moved_gets_a_new_environment(
+    copy: Path, pretender: str, tmp_path: Path
+) -> None:
+    assert _setup(copy, pretender).returncode == 0
+    moved = tmp_path / "moved"
+    shutil.copytree(copy / ".venv", moved / ".venv")
+    shutil.copytree(copy / ".ci", moved / ".ci")
+    shutil.copy(copy / "pyproject.toml", moved)
+    assert _setup(moved, pretender).returncode == 0
+    assert _calls(copy) == ["venv", ".[demo,fast]", "venv", ".[demo,fast]"]
+
+
+def test_a_platform_without_fast_wheels_gets_the_standard_backend(
+    copy: Path, pretender: str
+) -> None:
+    (copy / "no-wheel").write_text("fast")
+    done = _setup(copy, pretender)
+    assert done.returncode == 0
+    assert "using the standard one" in done.stderr
+    assert _calls(copy) == ["venv", ".[demo,fast]", ".[demo]"]
+
+
+def test_a_failed_installation_is_tried_again_next_time(copy: Path, pretender: str) -> None:
+    (copy / "no-wheel").write_text("demo")
+    done = _setup(copy, pretender)
+    assert done.returncode == 1
+    assert "pip could not install what pyproject.toml asks for" in done.stderr
+    (copy / "no-wheel").write_text("")
+    assert _setup(copy, pretender).returncode == 0
+    assert _calls(copy) == ["venv", ".[demo,fast]", ".[demo]", ".[demo,fast]"]
 
 
 @pytest.mark.slow

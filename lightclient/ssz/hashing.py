@@ -1,0 +1,61 @@
+"""SHA-256 Merkleisation of 32-byte nodes.
+
+Assumes nothing about what the nodes mean. ``hashlib`` is the fastest primitive in the standard
+library; nearly all of the cost is the call itself, so the loops stay flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+ZERO_NODE = bytes(32)
+
+
+def _zero_hashes(depth: int) -> tuple[bytes, ...]:
+    nodes = [ZERO_NODE]
+    for _ in range(depth):
+        nodes.append(sha256(nodes[-1] * 2).digest())
+    return tuple(nodes)
+
+
+ZERO_HASHES = _zero_hashes(64)
+"""Roots of all-zero trees by depth."""
+
+
+def next_power_of_two(count: int) -> int:
+    """The smallest power of two that is at least ``count``, and at least 1."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def merkleize(nodes: Sequence[bytes], limit: int | None = None) -> bytes:
+    """Root of ``nodes`` padded with zeros to ``limit`` (default: their number) leaves.
+
+    Raises:
+        ValueError: more nodes than ``limit``.
+    """
+    width = len(nodes) if limit is None else limit
+    if len(nodes) > width:
+        raise ValueError(f"{len(nodes)} nodes exceed the limit of {width}")
+    depth = max(width - 1, 0).bit_length()
+    layer = list(nodes)
+    if not layer:
+        return ZERO_HASHES[depth]
+    for level in range(depth):
+        if len(layer) % 2:
+            layer.append(ZERO_HASHES[level])
+        pairs = iter(layer)
+        layer = [sha256(left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
+    return layer[0]
+
+
+def mix_in_length(root: bytes, length: int) -> bytes:
+    """``hash(root ‖ length)`` as lists do."""
+    return sha256(root + length.to_bytes(32, "little")).digest()
+
+
+def pack(data: bytes) -> list[bytes]:
+    """``data`` as 32-byte chunks, the last one padded with zeros."""
+    if len(data) % 32:
+        data = data + bytes(-len(data) % 32)
+    return [data[start : start + 32] for start in range(0, len(data), 32)]

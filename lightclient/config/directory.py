@@ -66,7 +66,7 @@ def resolve_network(
         network = network_by_name(name)
         _check_public_genesis(network, genesis_time, genesis_validators_root)
         return network
-    if _kind(Path(name)) == "directory":
+    if name and _kind(Path(name)) == "directory":
         return load_network_directory(
             name, genesis_time=genesis_time, genesis_validators_root=genesis_validators_root
         )

@@ -28,7 +28,7 @@ MAX_GENESIS_TIME: Final = 253_402_300_799
 MAX_SLOT_DURATION_MS: Final = 86_400_000
 MAX_BLOB_SCHEDULE_ENTRIES: Final = 4096
 
-_DECIMAL: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _VERSION: Final = re.compile(r"0x[0-9a-fA-F]{8}", re.ASCII)
 _ROOT: Final = re.compile(r"(?:0x)?([0-9a-fA-F]{64})", re.ASCII)
 _NAME: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?", re.ASCII)
@@ -64,6 +64,8 @@ def network_from_config_mapping(
     Raises:
         ConfigError: naming ``source`` and the key.
     """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{source}: {_shown(config)} is not a mapping of keys to values")
     reader = _Reader(config, source)
     base = _read_preset_base(reader, preset)
     defaults = CONFIG_DEFAULTS.get(base.name, CONFIG_DEFAULTS["mainnet"])
@@ -269,7 +271,7 @@ def _check_fork_order(forks: Sequence[ScheduledFork], source: str) -> None:
 def _read_blob_schedule(reader: _Reader) -> tuple[BlobParameters, ...]:
     key = "BLOB_SCHEDULE"
     value = reader.get(key)
-    if value is None or value == "":
+    if value is None or value in ("", "~", "null"):  # YAML's ways to say nothing, as text
         return ()
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise reader.fault(key, f"{_shown(value)} is not a list of entries")

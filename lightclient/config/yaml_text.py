@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from yaml import Event
 
 MAX_DEPTH: Final = 16
+MAX_EVENTS: Final = 20_000
+"""About one a key and one a value: a hundred times a network's configuration, parsed in a second.
+A mebibyte of the shortest entries would take PyYAML half a minute."""
 
 YamlValue: TypeAlias = "str | list[YamlValue] | dict[str, YamlValue]"
 
@@ -29,7 +32,9 @@ def parse_yaml(content: bytes, *, source: str) -> YamlValue | None:
 
     builder = _Builder(source)
     try:
-        for event in yaml.parse(content, Loader=yaml.BaseLoader):
+        for count, event in enumerate(yaml.parse(content, Loader=yaml.BaseLoader)):
+            if count >= MAX_EVENTS:
+                raise ConfigError(f"{source}: more than {MAX_EVENTS} entries")
             builder.feed(event)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: not valid YAML: {_one_line(error)}") from None
@@ -103,4 +108,5 @@ class _Builder:
         parent[key] = value
 
     def _fault(self, event: Event, problem: str) -> ConfigError:
-        return ConfigError(f"{self._source}: line {event.start_mark.line + 1}: {problem}")
+        line = event.start_mark.line + 1 if event.start_mark is not None else 0
+        return ConfigError(f"{self._source}: line {line}: {problem}")

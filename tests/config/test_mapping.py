@@ -1,0 +1,407 @@
+"""A network from a parsed configuration: what is read, what is left out, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightclient.config import (
+    FAR_FUTURE_EPOCH,
+    FORKS,
+    GNOSIS,
+    MAINNET,
+    MINIMAL,
+    BlobParameters,
+    Network,
+    network_by_name,
+    network_from_config_mapping,
+)
+from lightclient.config.yaml_text import parse_yaml
+from lightclient.errors import ConfigError
+
+BASE = {"PRESET_BASE": "minimal"}
+
+
+def version_of(network: Network, fork_name: str) -> str:
+    return next(s.version.hex() for s in network.forks if s.fork.name == fork_name)
+
+
+def test_forks_without_an_epoch_never_come_and_versions_come_from_the_preset() -> None:
+    network = network_from_config_mapping(BASE | {"ALTAIR_FORK_EPOCH": 3})
+    assert [s.fork for s in network.forks] == list(FORKS)
+    assert network.fork_epoch("altair") == 3
+    assert all(s.epoch == FAR_FUTURE_EPOCH for s in network.forks[2:])
+    assert version_of(network, "phase0") == "00000001"
+    assert version_of(network, "altair") == "01000001"
+    assert network.fork_at_epoch(2**63).name == "altair"
+
+
+@pytest.mark.parametrize(
+    ("preset", "genesis_version", "duration_ms", "churn", "blobs", "min_epochs"),
+    [
+        ("mainnet", "00000000", 12000, 65536, 9, 33024),
+        ("minimal", "00000001", 6000, 32, 9, 272),
+        ("gnosis", "00000064", 5000, 4096, 2, 33024),
+    ],
+)
+def test_what_a_configuration_leaves_out_comes_from_its_preset(
+    preset: str, genesis_version: str, duration_ms: int, churn: int, blobs: int, min_epochs: int
+) -> None:
+    network = network_from_config_mapping({"PRESET_BASE": preset})
+    assert network.preset.name == preset
+    assert version_of(network, "phase0") == genesis_version
+    assert network.slot_duration_ms == duration_ms
+    assert network.churn_limit_quotient == churn
+    assert network.max_blobs_per_block_electra == blobs
+    assert network.min_epochs_for_block_requests == min_epochs
+    assert network.blob_schedule == ()
+    assert network.name == "custom"
+    assert network.genesis_validators_root == bytes(32)
+
+
+def test_what_a_configuration_says_overrides_its_preset() -> None:
+    network = network_from_config_mapping(
+        {
+            "PRESET_BASE": "mainnet",
+            "CONFIG_NAME": "devnet-7",
+            "SLOTS_PER_EPOCH": 4,
+            "EPOCHS_PER_SYNC_COMMITTEE_PERIOD": "6",
+            "SYNC_COMMITTEE_SIZE": 64,
+            "MIN_SYNC_COMMITTEE_PARTICIPANTS": 2,
+            "UPDATE_TIMEOUT": 24,
+            "SECONDS_PER_SLOT": "3",
+            "GENESIS_FORK_VERSION": "0x10203040",
+            "ALTAIR_FORK_VERSION": 0x01020304,
+            "ALTAIR_FORK_EPOCH": "0",
+            "CHURN_LIMIT_QUOTIENT": 128,
+            "MAX_BLOBS_PER_BLOCK_ELECTRA": 7,
+            "MIN_EPOCHS_FOR_BLOCK_REQUESTS": 99,
+            "DEPOSIT_CHAIN_ID": "4242",
+            "BLOB_SCHEDULE": [{"EPOCH": "5", "MAX_BLOBS_PER_BLOCK": 12}],
+            "SOMETHING_NEW": {"nested": [1.5, None]},
+        },
+        genesis_time=77,
+        genesis_validators_root="0x" + "ab" * 32,
+        bootstrap_nodes=["enr:-abc"],
+    )
+    assert network.name == "devnet-7"
+    assert network.preset.slots_per_epoch == 4
+    assert network.preset.slots_per_sync_committee_period == 24
+    assert network.preset.sync_committee_size == 64
+    assert network.preset.min_sync_committee_participants == 2
+    assert network.slot_duration_ms == 3000
+    assert version_of(network, "phase0") == "10203040"
+    assert version_of(network, "altair") == "01020304"
+    assert network.churn_limit_quotient == 128
+    assert network.max_blobs_per_block_electra == 7
+    assert network.min_epochs_for_block_requests == 99
+    assert network.deposit_chain_id == 4242
+    assert network.blob_schedule == (BlobParameters(5, 12),)
+    assert network.genesis_time == 77
+    assert network.genesis_validators_root == b"\xab" * 32
+    assert network.bootstrap_nodes == ("enr:-abc",)
+
+
+def test_the_slot_duration_in_milliseconds_wins_over_seconds() -> None:
+    both = BASE | {"SECONDS_PER_SLOT": 6, "SLOT_DURATION_MS": 1500}
+    assert network_from_config_mapping(both).slot_duration_ms == 1500
+
+
+def test_serving_depth_is_computed_where_a_newer_configuration_leaves_it_out() -> None:
+    config = {"PRESET_BASE": "mainnet", "CHURN_LIMIT_QUOTIENT": 64}
+    assert network_from_config_mapping(config).min_epochs_for_block_requests == 256 + 32
+    config |= {"MIN_VALIDATOR_WITHDRAWABILITY_DELAY": 10}
+    assert network_from_config_mapping(config).min_epochs_for_block_requests == 10 + 32
+
+
+@pytest.mark.parametrize("far", [FAR_FUTURE_EPOCH, str(FAR_FUTURE_EPOCH)])
+def test_the_far_future_epoch_may_be_a_number_or_a_string(far: object) -> None:
+    network = network_from_config_mapping(
+        BASE | {"ALTAIR_FORK_EPOCH": 0, "BELLATRIX_FORK_EPOCH": far, "CAPELLA_FORK_EPOCH": far}
+    )
+    assert network.fork_epoch("bellatrix") == FAR_FUTURE_EPOCH
+
+
+def test_blob_schedule_entries_in_the_far_future_do_not_count() -> None:
+    far = {"EPOCH": str(FAR_FUTURE_EPOCH), "MAX_BLOBS_PER_BLOCK": 0}
+    network = network_from_config_mapping(
+        BASE | {"BLOB_SCHEDULE": [{"EPOCH": 1, "MAX_BLOBS_PER_BLOCK": 3}, far, far]}
+    )
+    assert network.blob_schedule == (BlobParameters(1, 3),)
+
+
+@pytest.mark.parametrize("empty", [[], (), None, "", "null", "~"])
+def test_an_empty_blob_schedule_is_one_without_entries(empty: object) -> None:
+    assert network_from_config_mapping(BASE | {"BLOB_SCHEDULE": empty}).blob_schedule == ()
+
+
+@pytest.mark.parametrize("preset", ["gnosis", GNOSIS])
+def test_the_preset_may_be_an_argument(preset: Any) -> None:
+    assert network_from_config_mapping({}, preset=preset).preset == GNOSIS
+    assert network_from_config_mapping({"PRESET_BASE": "gnosis"}, preset=preset).preset == GNOSIS
+
+
+def test_the_public_networks_can_be_described_this_way() -> None:
+    for name in ("mainnet", "gnosis", "hoodi"):
+        network = network_by_name(name)
+        config: dict[str, object] = {
+            "PRESET_BASE": network.preset.name,
+            "CONFIG_NAME": name,
+            "GENESIS_FORK_VERSION": "0x" + network.forks[0].version.hex(),
+            "BLOB_SCHEDULE": [
+                {"EPOCH": str(b.epoch), "MAX_BLOBS_PER_BLOCK": str(b.max_blobs_per_block)}
+                for b in network.blob_schedule
+            ],
+        }
+        for scheduled in network.forks[1:]:
+            key = scheduled.fork.name.upper()
+            config[f"{key}_FORK_EPOCH"] = str(scheduled.epoch)
+            config[f"{key}_FORK_VERSION"] = "0x" + scheduled.version.hex()
+        again = network_from_config_mapping(
+            config, genesis_validators_root=network.genesis_validators_root
+        )
+        assert again.forks == network.forks
+        assert again.forks_by_digest == network.forks_by_digest
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+UINT_KEYS = [
+    "ALTAIR_FORK_EPOCH",
+    "HEZE_FORK_EPOCH",
+    "SECONDS_PER_SLOT",
+    "SLOT_DURATION_MS",
+    "SLOTS_PER_EPOCH",
+    "EPOCHS_PER_SYNC_COMMITTEE_PERIOD",
+    "SYNC_COMMITTEE_SIZE",
+    "MIN_SYNC_COMMITTEE_PARTICIPANTS",
+    "UPDATE_TIMEOUT",
+    "CHURN_LIMIT_QUOTIENT",
+    "MIN_EPOCHS_FOR_BLOCK_REQUESTS",
+    "MAX_BLOBS_PER_BLOCK_ELECTRA",
+    "DEPOSIT_CHAIN_ID",
+]
+NOT_UINTS = [
+    -1,
+    2**64,
+    10**5000,
+    1.0,
+    float("nan"),
+    True,
+    "-1",
+    "1.0",
+    "1e3",
+    "1_000",
+    "0x10",
+    "010",
+    " 1",
+    "",
+    "٣",
+    "NaN",
+    str(2**64),
+    "9" * 5000,
+    [],
+    {},
+    b"1",
+]
+
+
+@pytest.mark.parametrize("key", UINT_KEYS)
+def test_a_number_that_is_none_is_refused_by_key(key: str) -> None:
+    for value in NOT_UINTS:
+        with pytest.raises(ConfigError, match=f"^the source: {key}: ") as caught:
+            network_from_config_mapping(BASE | {key: value}, source="the source")
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "SECONDS_PER_SLOT",
+        "SLOT_DURATION_MS",
+        "SLOTS_PER_EPOCH",
+        "EPOCHS_PER_SYNC_COMMITTEE_PERIOD",
+        "SYNC_COMMITTEE_SIZE",
+        "MIN_SYNC_COMMITTEE_PARTICIPANTS",
+    ],
+)
+@pytest.mark.parametrize("value", [0, 2**63])
+def test_a_shape_of_nothing_or_of_everything_is_refused(key: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=key):
+        network_from_config_mapping(BASE | {key: value})
+
+
+@pytest.mark.parametrize("key", ["GENESIS_FORK_VERSION", "ALTAIR_FORK_VERSION"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "0x", "01000000", "0x010000", "0x0100000000", "0x0100000g", "0X01000000"),
+        *(" 0x01000000", "0x01000000\n", b"\1\0\0\0", -1, 2**32, True, 1.5, []),
+    ],
+)
+def test_a_fork_version_that_is_not_four_bytes_is_refused_by_key(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=key):
+        network_from_config_mapping(BASE | {key: value})
+
+
+def test_forks_out_of_order_are_refused_with_both_names() -> None:
+    config = BASE | {"ALTAIR_FORK_EPOCH": 5, "BELLATRIX_FORK_EPOCH": 4}
+    with pytest.raises(ConfigError, match=r"BELLATRIX_FORK_EPOCH.*ALTAIR_FORK_EPOCH"):
+        network_from_config_mapping(config)
+    network = network_from_config_mapping(config, check_order=False)
+    assert network.fork_at_epoch(4).name == "bellatrix"
+
+
+def test_a_fork_after_one_that_never_comes_is_refused_with_both_names() -> None:
+    config = BASE | {"ALTAIR_FORK_EPOCH": 0, "CAPELLA_FORK_EPOCH": 4}
+    with pytest.raises(ConfigError, match=r"CAPELLA_FORK_EPOCH.*BELLATRIX_FORK_EPOCH.*not sched"):
+        network_from_config_mapping(config)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "place"),
+    [
+        ("5", "BLOB_SCHEDULE"),
+        (5, "BLOB_SCHEDULE"),
+        ({"EPOCH": 1, "MAX_BLOBS_PER_BLOCK": 2}, "BLOB_SCHEDULE"),
+        ([5], r"BLOB_SCHEDULE\[0\]"),
+        ([{"EPOCH": 1}], r"BLOB_SCHEDULE\[0\].MAX_BLOBS_PER_BLOCK"),
+        ([{"MAX_BLOBS_PER_BLOCK": 1}], r"BLOB_SCHEDULE\[0\].EPOCH"),
+        ([{"EPOCH": -1, "MAX_BLOBS_PER_BLOCK": 1}], r"BLOB_SCHEDULE\[0\].EPOCH"),
+        ([{"EPOCH": 1, "MAX_BLOBS_PER_BLOCK": "many"}], "MAX_BLOBS_PER_BLOCK"),
+        ([{"EPOCH": e, "MAX_BLOBS_PER_BLOCK": 1} for e in (1, 1)], r"BLOB_SCHEDULE\[1\]"),
+        ([{"EPOCH": e, "MAX_BLOBS_PER_BLOCK": 1} for e in (1, 3, 2)], r"BLOB_SCHEDULE\[2\]"),
+        ([{"EPOCH": e, "MAX_BLOBS_PER_BLOCK": 1} for e in range(5000)], "too many"),
+    ],
+)
+@pytest.mark.parametrize("check_order", [True, False])
+def test_a_blob_schedule_that_does_not_ascend_or_parse_is_refused(
+    schedule: object, place: str, check_order: bool
+) -> None:
+    with pytest.raises(ConfigError, match=place):
+        network_from_config_mapping(BASE | {"BLOB_SCHEDULE": schedule}, check_order=check_order)
+
+
+@pytest.mark.parametrize("value", ["maximal", "", "Mainnet", 5, [], "x" * 10_000])
+def test_an_unknown_preset_is_refused_with_the_known_ones(value: object) -> None:
+    with pytest.raises(ConfigError, match="PRESET_BASE") as caught:
+        network_from_config_mapping({"PRESET_BASE": value})
+    assert len(str(caught.value)) < 200
+
+
+def test_a_missing_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"PRESET_BASE: missing; .* mainnet, minimal or gnosis"):
+        network_from_config_mapping({"ALTAIR_FORK_EPOCH": 0})
+
+
+def test_a_preset_that_contradicts_the_argument_is_refused() -> None:
+    with pytest.raises(ConfigError, match="contradicts"):
+        network_from_config_mapping(BASE, preset=MAINNET)
+
+
+@pytest.mark.parametrize("value", ["a\nb", "\x1b[31m", "x" * 65, " x", 7, []])
+def test_a_name_that_would_spoil_a_log_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="CONFIG_NAME"):
+        network_from_config_mapping(BASE | {"CONFIG_NAME": value})
+
+
+def test_an_update_timeout_that_does_not_fit_the_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match="UPDATE_TIMEOUT"):
+        network_from_config_mapping(BASE | {"UPDATE_TIMEOUT": 8192})
+
+
+def test_more_participants_than_members_are_refused() -> None:
+    with pytest.raises(ConfigError, match="MIN_SYNC_COMMITTEE_PARTICIPANTS"):
+        network_from_config_mapping(BASE | {"MIN_SYNC_COMMITTEE_PARTICIPANTS": 33})
+
+
+@pytest.mark.parametrize("root", [b"", b"x" * 31, "0x", "ab" * 31, "0x" + "g" * 64, None, 5])
+def test_a_genesis_validators_root_that_is_not_32_bytes_is_refused(root: Any) -> None:
+    with pytest.raises(ConfigError, match="genesis_validators_root"):
+        network_from_config_mapping(BASE, genesis_validators_root=root)
+
+
+@pytest.mark.parametrize("time", [-1, 2**60, True, 1.5, "5", None])
+def test_a_genesis_time_that_is_none_is_refused(time: Any) -> None:
+    with pytest.raises(ConfigError, match="genesis_time"):
+        network_from_config_mapping(BASE, genesis_time=time)
+
+
+@pytest.mark.parametrize("config", [None, [], "PRESET_BASE: minimal", 5])
+def test_something_that_is_no_mapping_is_refused(config: Any) -> None:
+    with pytest.raises(ConfigError, match="not a mapping"):
+        network_from_config_mapping(config)
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=8)
+    | st.sampled_from(["minimal", "mainnet", "0x01000000", "5", str(FAR_FUTURE_EPOCH), "null"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["EPOCH", "MAX_BLOBS_PER_BLOCK"]) | st.text(max_size=3),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+KEYS = [
+    *UINT_KEYS,
+    "PRESET_BASE",
+    "CONFIG_NAME",
+    "GENESIS_FORK_VERSION",
+    "FULU_FORK_VERSION",
+    "FULU_FORK_EPOCH",
+    "BLOB_SCHEDULE",
+]
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JUNK, max_size=6), st.booleans())
+def test_junk_gives_a_network_or_a_config_error_and_nothing_else(
+    config: dict[str, object], check_order: bool
+) -> None:
+    refusal = ""
+    try:
+        network = network_from_config_mapping({**BASE, **config}, check_order=check_order)
+        assert network.forks_by_digest
+        assert network.slot_at_time_ms(network.slot_start_ms(9)) == 9
+    except ConfigError as error:
+        refusal = str(error)
+    assert refusal == "" or refusal.isprintable()
+    assert len(refusal) < 1000
+
+
+# Material beside the checkout -----------------------------------------------------------------
+
+
+def test_the_configurations_of_the_specifications_vectors_are_read(spec_vectors: Path) -> None:
+    files = sorted(spec_vectors.glob("tests/minimal/*/light_client/*/*/*/config.yaml"))
+    assert files
+    for file in files:
+        config = parse_yaml(file.read_bytes(), source=str(file))
+        assert isinstance(config, dict)
+        network = network_from_config_mapping(config, source=str(file))
+        assert network.preset == MINIMAL
+        assert network.slot_duration_ms == 6000
+        directory_fork = file.relative_to(spec_vectors).parts[2]
+        assert network.fork_epoch(directory_fork) != FAR_FUTURE_EPOCH
+        assert all(fork.index > 0 for fork in network.forks_by_digest.values())
+
+
+def test_the_answer_of_a_real_nodes_spec_endpoint_is_read(real_data: Path) -> None:
+    recorded = json.loads((real_data / "lodestar-minimal-electra" / "spec.json").read_text())
+    network = network_from_config_mapping(recorded["data"])
+    assert network.preset == MINIMAL
+    assert network.fork_epoch("electra") != FAR_FUTURE_EPOCH
+    assert network.slot_duration_ms == 1000 * int(recorded["data"]["SECONDS_PER_SLOT"])

@@ -8,7 +8,6 @@ operating system, and where it gives none the answer is no.
 from __future__ import annotations
 
 import platform
-import subprocess
 from pathlib import Path
 
 _X86_64 = ("x86_64", "amd64")
@@ -55,6 +54,8 @@ def _linux_features() -> frozenset[str] | None:
 
 def _macos_features() -> frozenset[str] | None:
     """The extended features that sysctl names, lower case; under Rosetta there are none."""
+    import subprocess  # here, for no other system pays for it on import
+
     try:
         answer = subprocess.run(
             ["/usr/sbin/sysctl", "-n", "machdep.cpu.leaf7_features"],

@@ -223,7 +223,7 @@ def test_macos_is_asked_for_the_processors_features(
 
     monkeypatch.setattr(cpu.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(cpu.platform, "machine", lambda: machine)
-    monkeypatch.setattr(cpu.subprocess, "run", sysctl)
+    monkeypatch.setattr(subprocess, "run", sysctl)
     found = cpu.blst_obstacle()
     assert found is None if obstacle is None else obstacle in (found or "")
 

@@ -23,7 +23,7 @@ test: setup-test ## run all tests with branch coverage
 	@$(PY) -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: setup-test ## ruff, mypy --strict and the import contracts
-	@# All four run, so that one round shows every fault.
+	@# Each runs, so that one round shows every fault.
 	@failed=""; \
 	$(PY) -m ruff check . || failed="$$failed ruff-check"; \
 	$(PY) -m ruff format --check . || failed="$$failed ruff-format"; \

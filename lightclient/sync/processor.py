@@ -1,0 +1,235 @@
+"""The only place where trust is made: one object in, a verdict and perhaps events out.
+
+Sans I/O. The caller brings the objects and the time (Unix milliseconds), one call at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lightclient.bls import Backend, choose_backend
+from lightclient.config.network import GENESIS_SLOT, Network
+from lightclient.containers import (
+    AnyUpdate,
+    LightClientBootstrap,
+    LightClientHeader,
+    LightClientObject,
+    SyncCommittee,
+)
+from lightclient.errors import ConfigError
+from lightclient.protocol import (
+    LightClientStore,
+    Rule,
+    SignatureVerifier,
+    Verdict,
+    VerdictKind,
+    initialize_light_client_store,
+    is_valid_light_client_header,
+    new_light_client_store,
+    process_light_client_store_force_update,
+    process_light_client_update,
+    verdict_of,
+)
+from lightclient.sync.forced_update import ForcedUpdatePolicy, ForcedUpdateWatch
+from lightclient.sync.verified import (
+    Event,
+    NewFinalizedHeader,
+    NewOptimisticHeader,
+    VerifiedHeader,
+    verified_by,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What processing one object led to.
+
+    Attributes:
+        verdict: how it was judged.
+        events: significant progress, finalized before optimistic; often empty.
+        progress: whether a header or a sync committee is new. Learning only a committee is
+            progress for whoever plans requests, but no event.
+    """
+
+    verdict: Verdict
+    events: tuple[Event, ...] = ()
+    progress: bool = False
+
+
+class Processor:
+    """Judges light client objects and keeps the store.
+
+    Args:
+        trusted_block_root: 32 bytes; None if the store will come from
+            :meth:`reset_to_finalized_header`.
+        backend: signature backend; the fastest usable one by default.
+        forced_update: when a forced update may run, see :class:`ForcedUpdatePolicy`.
+        audit_committees: compare each committee's aggregate with the sum of its keys before its
+            first use. Otherwise that is done for the bootstrap's committee and for those in use at
+            the head; a committee that history only passes through is compared when a signature
+            first fails.
+
+    Raises:
+        ConfigError: the root is not 32 bytes.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        trusted_block_root: bytes | None,
+        *,
+        backend: Backend | None = None,
+        forced_update: ForcedUpdatePolicy = ForcedUpdatePolicy.NEVER,
+        audit_committees: bool = False,
+    ) -> None:
+        if trusted_block_root is not None and len(trusted_block_root) != 32:
+            raise ConfigError(
+                f"trusted_block_root has {len(trusted_block_root)} bytes where 32 were expected"
+            )
+        self.network = network
+        self.trusted_block_root = trusted_block_root
+        self.signatures = SignatureVerifier(backend or choose_backend())
+        self.audit_committees = audit_committees
+        self.store: LightClientStore | None = None
+        self.finalized_header: VerifiedHeader | None = None
+        self.optimistic_header: VerifiedHeader | None = None
+        self._forced_updates = ForcedUpdateWatch(forced_update, network)
+        self._audit_first: SyncCommittee | None = None
+
+    # Objects ----------------------------------------------------------------------------------
+
+    def process(self, value: LightClientObject, now_ms: int) -> Outcome:
+        """Judge one object at time ``now_ms`` and apply it if it is valid.
+
+        Whatever the verdict, the store is either unchanged or wholly updated. Nothing raises for
+        anything an object holds.
+        """
+        if isinstance(value, LightClientBootstrap):
+            return self._process_bootstrap(value, now_ms)
+        return self._process_update(value, now_ms)
+
+    def _process_bootstrap(self, bootstrap: LightClientBootstrap, now_ms: int) -> Outcome:
+        if self.store is not None:
+            slot = self.store.finalized_header.beacon.slot
+            return Outcome(verdict_of(Rule.BOOTSTRAP_EXISTS, finalized_slot=slot))
+        if self.trusted_block_root is None:
+            return Outcome(verdict_of(Rule.NO_BOOTSTRAP))
+        slot = bootstrap.header.beacon.slot
+        if self.network.is_before_genesis_ms(now_ms) and slot != GENESIS_SLOT:
+            return Outcome(
+                verdict_of(Rule.SIGNATURE_SLOT_IN_FUTURE, signature_slot=slot, current_slot=0)
+            )
+        store, verdict = initialize_light_client_store(
+            self.trusted_block_root, bootstrap, self.network
+        )
+        if store is None:
+            return Outcome(verdict)
+        return Outcome(verdict, self._adopt(store, now_ms), progress=True)
+
+    def _adopt(self, store: LightClientStore, now_ms: int) -> tuple[Event, ...]:
+        self.store = store
+        self._audit_first = store.current_sync_committee
+        self._forced_updates.note_progress(now_ms)
+        header = VerifiedHeader(store.finalized_header, self.network)
+        self.finalized_header = self.optimistic_header = header
+        return (NewFinalizedHeader(header), NewOptimisticHeader(header))
+
+    def _process_update(self, update: AnyUpdate, now_ms: int) -> Outcome:
+        if self.store is None:
+            return Outcome(verdict_of(Rule.NO_BOOTSTRAP))
+        current_slot = self.network.slot_at_time_ms(now_ms)
+        self._audit_before_use(update, current_slot)
+        before = self.store.copy()
+        verdict = process_light_client_update(
+            self.store, update, current_slot, self.network, self.signatures
+        )
+        self._forced_updates.note_update(update, verdict, self.store, now_ms)
+        if verdict.kind is not VerdictKind.ACCEPTED:
+            return Outcome(verdict)
+        return self._outcome(verdict, before, update, now_ms)
+
+    def _outcome(
+        self, verdict: Verdict, before: LightClientStore, update: AnyUpdate, now_ms: int
+    ) -> Outcome:
+        store = self.store
+        assert store is not None
+        events: list[Event] = []
+        by = (self.network, update.sync_aggregate, update.signature_slot)
+        if store.finalized_header is not before.finalized_header:
+            self.finalized_header = verified_by(store.finalized_header, *by)
+            events.append(NewFinalizedHeader(self.finalized_header))
+        if store.optimistic_header is not before.optimistic_header:
+            self.optimistic_header = verified_by(store.optimistic_header, *by)
+            events.append(NewOptimisticHeader(self.optimistic_header))
+        progress = bool(events) or store.next_sync_committee is not before.next_sync_committee
+        if progress:
+            self._forced_updates.note_progress(now_ms)
+        return Outcome(verdict, tuple(events), progress)
+
+    # Committees -------------------------------------------------------------------------------
+
+    def _audit_before_use(self, update: AnyUpdate, current_slot: int) -> None:
+        store = self.store
+        assert store is not None
+        period = self.network.compute_sync_committee_period_at_slot
+        signature_period = period(update.signature_slot)
+        ahead = signature_period - period(store.finalized_header.beacon.slot)
+        committee = (
+            store.current_sync_committee
+            if ahead == 0
+            else store.next_sync_committee
+            if ahead == 1
+            else None
+        )
+        if committee is None:
+            return
+        is_following = signature_period >= period(current_slot)
+        if self.audit_committees or is_following or committee is self._audit_first:
+            self.signatures.compare_aggregate(committee)
+
+    def audit(self) -> None:
+        """Compare the aggregates of the store's committees now, if that was not done yet.
+
+        :meth:`process` then finds the answer ready. Takes some 40 to 120 ms a committee.
+        """
+        if self.store is not None:
+            self.signatures.compare_aggregate(self.store.current_sync_committee)
+            if self.store.next_sync_committee is not None:
+                self.signatures.compare_aggregate(self.store.next_sync_committee)
+
+    # Other ways in ----------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> Outcome | None:
+        """Run a forced update if the policy and the protocol both say it is time.
+
+        None if nothing happened. Call it now and then; once a slot is plenty.
+        """
+        store = self.store
+        if store is None or not self._forced_updates.is_due(store, now_ms):
+            return None
+        best, before = store.best_valid_update, store.copy()
+        current_slot = self.network.slot_at_time_ms(now_ms)
+        if not process_light_client_store_force_update(store, current_slot, self.network):
+            return None
+        assert best is not None
+        return replace(
+            self._outcome(Verdict(VerdictKind.ACCEPTED), before, best, now_ms), progress=True
+        )
+
+    def reset_to_finalized_header(
+        self, header: LightClientHeader, sync_committee: SyncCommittee, now_ms: int = 0
+    ) -> tuple[Event, ...]:
+        """Start over at a header the caller trusts, with the sync committee of its period.
+
+        The next committee is unknown afterwards. The caller vouches for both values: only their
+        form is checked.
+
+        Raises:
+            ConfigError: the committee is of another size, or the header proves a wrong payload.
+        """
+        size = self.network.preset.sync_committee_size
+        if sync_committee.size != size:
+            raise ConfigError(f"a committee of {sync_committee.size} where {size} were expected")
+        if not is_valid_light_client_header(header, self.network):
+            raise ConfigError(f"the header at slot {header.beacon.slot} proves no valid payload")
+        return self._adopt(new_light_client_store(header, sync_committee), now_ms)

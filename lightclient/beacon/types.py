@@ -17,6 +17,8 @@ from remerkleable.byte_arrays import ByteList, ByteVector
 from remerkleable.complex import Container, List, Vector
 from remerkleable.progressive import ProgressiveBitlist, ProgressiveContainer, ProgressiveList
 
+from lightclient.beacon.flat_sequences import add_flat_coding
+
 View: TypeAlias = Any
 """An instance of a remerkleable type: ``hash_tree_root()``, ``encode_bytes()``, its fields."""
 
@@ -61,6 +63,8 @@ _PARAMETRISED: Final[dict[str, Any]] = {
 def parametrised_type(name: str, *parameters: ViewType | int) -> ViewType:
     """``name[parameters]``, for example ``Vector[Root, 64]``; ``KeyError`` for an unknown name."""
     made: ViewType = _PARAMETRISED[name][parameters if len(parameters) > 1 else parameters[0]]
+    if name in ("List", "Vector", "ProgressiveList"):
+        add_flat_coding(made)
     return made
 
 

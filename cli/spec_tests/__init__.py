@@ -1,0 +1,1 @@
+"""The runner of consensus specification test vectors."""

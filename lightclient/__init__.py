@@ -1,1 +1,215 @@
-"""An Ethereum consensus light client."""
+"""An Ethereum consensus light client: verified headers from one trusted block root.
+
+The short way, for applications::
+
+    from lightclient import LightClient
+
+    async with LightClient(
+        network="mainnet",
+        trusted_block_root="0x...",
+        transports=["https://beacon.example"],
+    ) as client:
+        async for header in client.finalized_headers():
+            print(header.slot, header.execution_block_hash)
+
+Without ``await``: :class:`BlockingLightClient`. With I/O of your own: :class:`Processor` and
+:func:`next_task`. For tests: ``lightclient.testing.MockTransport``.
+
+Importing this package is cheap: each name is loaded when it is first used, and HTTP, signature
+libraries and the event loop only when they are needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightclient.config import Network, network_by_name, resolve_network
+    from lightclient.containers import (
+        BeaconBlockHeader,
+        ExecutionPayloadHeader,
+        LightClientBootstrap,
+        LightClientFinalityUpdate,
+        LightClientHeader,
+        LightClientOptimisticUpdate,
+        LightClientUpdate,
+        ObjectKind,
+        SyncAggregate,
+        SyncCommittee,
+        decode_json,
+        decode_ssz,
+        encode_ssz,
+        to_json,
+    )
+    from lightclient.errors import (
+        BlsError,
+        ConfigError,
+        DataDirError,
+        DecodeError,
+        LightClientError,
+        MalformedAnswer,
+        NotServed,
+        NotSyncedError,
+        ProviderRefused,
+        ProviderUnavailable,
+        RateLimited,
+        TransportError,
+        UnknownBootstrap,
+    )
+    from lightclient.protocol import LightClientStore, Rule, Verdict, VerdictKind
+    from lightclient.sync import (
+        Event,
+        FetchBootstrap,
+        FetchFinalityUpdate,
+        FetchOptimisticUpdate,
+        FetchUpdates,
+        ForcedUpdatePolicy,
+        NewFinalizedHeader,
+        NewOptimisticHeader,
+        Outcome,
+        Processor,
+        SyncPosition,
+        VerifiedHeader,
+        milliseconds_until_next_task,
+        next_task,
+        sync_position,
+        usable_updates,
+    )
+    from lightclient.client import BlockingLightClient, LightClient, Status, SyncState
+    from lightclient.transports.base import Transport, UpdateRange
+    from lightclient.transports.rest import RestTransport
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "lightclient.config": ("Network", "network_by_name", "resolve_network"),
+    "lightclient.containers": (
+        "BeaconBlockHeader",
+        "ExecutionPayloadHeader",
+        "LightClientBootstrap",
+        "LightClientFinalityUpdate",
+        "LightClientHeader",
+        "LightClientOptimisticUpdate",
+        "LightClientUpdate",
+        "ObjectKind",
+        "SyncAggregate",
+        "SyncCommittee",
+        "decode_json",
+        "decode_ssz",
+        "encode_ssz",
+        "to_json",
+    ),
+    "lightclient.errors": (
+        "BlsError",
+        "ConfigError",
+        "DataDirError",
+        "DecodeError",
+        "LightClientError",
+        "MalformedAnswer",
+        "NotServed",
+        "NotSyncedError",
+        "ProviderRefused",
+        "ProviderUnavailable",
+        "RateLimited",
+        "TransportError",
+        "UnknownBootstrap",
+    ),
+    "lightclient.protocol": ("LightClientStore", "Rule", "Verdict", "VerdictKind"),
+    "lightclient.sync": (
+        "Event",
+        "FetchBootstrap",
+        "FetchFinalityUpdate",
+        "FetchOptimisticUpdate",
+        "FetchUpdates",
+        "ForcedUpdatePolicy",
+        "NewFinalizedHeader",
+        "NewOptimisticHeader",
+        "Outcome",
+        "Processor",
+        "SyncPosition",
+        "VerifiedHeader",
+        "milliseconds_until_next_task",
+        "next_task",
+        "sync_position",
+        "usable_updates",
+    ),
+    "lightclient.client": ("BlockingLightClient", "LightClient", "Status", "SyncState"),
+    "lightclient.transports.base": ("Transport", "UpdateRange"),
+    "lightclient.transports.rest": ("RestTransport",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'lightclient' has no attribute {name!r}")
+    value = getattr(import_module(_ROOM_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+__all__ = [
+    "BeaconBlockHeader",
+    "BlockingLightClient",
+    "BlsError",
+    "ConfigError",
+    "DataDirError",
+    "DecodeError",
+    "Event",
+    "ExecutionPayloadHeader",
+    "FetchBootstrap",
+    "FetchFinalityUpdate",
+    "FetchOptimisticUpdate",
+    "FetchUpdates",
+    "ForcedUpdatePolicy",
+    "LightClient",
+    "LightClientBootstrap",
+    "LightClientError",
+    "LightClientFinalityUpdate",
+    "LightClientHeader",
+    "LightClientOptimisticUpdate",
+    "LightClientStore",
+    "LightClientUpdate",
+    "MalformedAnswer",
+    "Network",
+    "NewFinalizedHeader",
+    "NewOptimisticHeader",
+    "NotServed",
+    "NotSyncedError",
+    "ObjectKind",
+    "Outcome",
+    "Processor",
+    "ProviderRefused",
+    "ProviderUnavailable",
+    "RateLimited",
+    "RestTransport",
+    "Rule",
+    "Status",
+    "SyncAggregate",
+    "SyncCommittee",
+    "SyncPosition",
+    "SyncState",
+    "Transport",
+    "TransportError",
+    "UnknownBootstrap",
+    "UpdateRange",
+    "Verdict",
+    "VerdictKind",
+    "VerifiedHeader",
+    "__version__",
+    "decode_json",
+    "decode_ssz",
+    "encode_ssz",
+    "milliseconds_until_next_task",
+    "network_by_name",
+    "next_task",
+    "resolve_network",
+    "sync_position",
+    "to_json",
+    "usable_updates",
+]

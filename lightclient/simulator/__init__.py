@@ -1,0 +1,23 @@
+"""A simulated beacon chain with real keys, signatures and proofs, for any preset and fork schedule.
+
+For the demo, tests, vectors and benchmarks. Importing this needs nothing beyond the library's own
+dependencies; ``lightclient.simulator.server`` needs the extra ``[demo]``.
+"""
+
+from __future__ import annotations
+
+from lightclient.simulator.blocks import BlockContents, Checkpoint, SimulatedBlock
+from lightclient.simulator.chain import SimulatedChain
+from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys
+from lightclient.simulator.networks import config_mapping, simulated_network
+
+__all__ = [
+    "BlockContents",
+    "Checkpoint",
+    "SimulatedBlock",
+    "SimulatedChain",
+    "SimulatedCommittee",
+    "ValidatorKeys",
+    "config_mapping",
+    "simulated_network",
+]

@@ -1,0 +1,91 @@
+"""Networks for simulated chains, and the configuration text that describes a network to others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightclient.config import (
+    FAR_FUTURE_EPOCH,
+    FORKS,
+    GENESIS_SLOT,
+    Network,
+    Preset,
+    network_from_config_mapping,
+)
+from lightclient.errors import ConfigError
+
+_FIRST_LIGHT_CLIENT_FORK = FORKS[1]
+
+
+def simulated_network(
+    preset: str | Preset = "minimal",
+    fork_epochs: Mapping[str, int] | None = None,
+    *,
+    genesis_time: int = 0,
+    slot_duration_ms: int | None = None,
+    blob_schedule: Sequence[tuple[int, int]] = (),
+    name: str = "simulated",
+) -> Network:
+    """A network with the fork versions of its preset's public network.
+
+    Args:
+        preset: by name, or with values of its own.
+        fork_epochs: activation epoch by fork name. A fork that is left out activates with the next
+            one that is given; later ones never. By default all up to Altair at genesis.
+        genesis_time: Unix time in seconds.
+        slot_duration_ms: the preset's by default.
+        blob_schedule: ``(epoch, max_blobs_per_block)`` in order.
+
+    The genesis validators root is left zero: :class:`SimulatedChain` gives it one.
+    """
+    wanted = {_FIRST_LIGHT_CLIENT_FORK.name: GENESIS_SLOT} if fork_epochs is None else fork_epochs
+    unknown = set(wanted) - {fork.name for fork in FORKS}
+    if unknown:
+        raise ConfigError(f"no such fork: {', '.join(sorted(unknown))}")
+    config: dict[str, object] = {
+        "BLOB_SCHEDULE": [
+            {"EPOCH": epoch, "MAX_BLOBS_PER_BLOCK": blobs} for epoch, blobs in blob_schedule
+        ]
+    }
+    epoch = FAR_FUTURE_EPOCH
+    for fork in reversed(FORKS[1:]):
+        epoch = wanted.get(fork.name, epoch)
+        config[f"{fork.name.upper()}_FORK_EPOCH"] = epoch
+    if slot_duration_ms is not None:
+        config["SLOT_DURATION_MS"] = slot_duration_ms
+    return network_from_config_mapping(config, name=name, genesis_time=genesis_time, preset=preset)
+
+
+def config_mapping(network: Network) -> dict[str, Any]:
+    """What ``network_from_config_mapping`` reads ``network`` from, under the specification's keys.
+
+    Numbers are ints, versions ``0x`` hex; genesis is not part of a configuration.
+    """
+    preset = network.preset
+    config: dict[str, Any] = {
+        "PRESET_BASE": preset.name,
+        "CONFIG_NAME": network.name,
+        "SLOT_DURATION_MS": network.slot_duration_ms,
+        "SLOTS_PER_EPOCH": preset.slots_per_epoch,
+        "EPOCHS_PER_SYNC_COMMITTEE_PERIOD": preset.epochs_per_sync_committee_period,
+        "SYNC_COMMITTEE_SIZE": preset.sync_committee_size,
+        "MIN_SYNC_COMMITTEE_PARTICIPANTS": preset.min_sync_committee_participants,
+        "UPDATE_TIMEOUT": preset.update_timeout,
+        "CHURN_LIMIT_QUOTIENT": network.churn_limit_quotient,
+        "MIN_EPOCHS_FOR_BLOCK_REQUESTS": network.min_epochs_for_block_requests,
+        "MAX_BLOBS_PER_BLOCK_ELECTRA": network.max_blobs_per_block_electra,
+        "DEPOSIT_CHAIN_ID": network.deposit_chain_id,
+        "GENESIS_FORK_VERSION": "0x" + network.forks[0].version.hex(),
+    }
+    if network.slot_duration_ms % 1000 == 0:
+        config["SECONDS_PER_SLOT"] = network.slot_duration_ms // 1000
+    for scheduled in network.forks[1:]:
+        upper = scheduled.fork.name.upper()
+        config[f"{upper}_FORK_VERSION"] = "0x" + scheduled.version.hex()
+        config[f"{upper}_FORK_EPOCH"] = scheduled.epoch
+    config["BLOB_SCHEDULE"] = [
+        {"EPOCH": entry.epoch, "MAX_BLOBS_PER_BLOCK": entry.max_blobs_per_block}
+        for entry in network.blob_schedule
+    ]
+    return config

@@ -30,7 +30,12 @@ _HEX = re.compile(r"0[xX](?:[0-9a-fA-F]{2})*", re.ASCII)
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    # Lists and objects are only named: their repr recurses as deep as a hostile server likes.
+    if isinstance(value, list):
+        return f"a list of {len(value)} items"
+    if isinstance(value, dict):
+        return "an object"
+    text = repr(value[:40] if isinstance(value, str) else value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -284,10 +289,10 @@ class ByteVectors(SSZType[bytes]):
 
     def from_json(self, value: Json) -> bytes:
         if not isinstance(value, list) or len(value) != self.length:
-            raise DecodeError(f"{_shown(value)} is not a list of {self.length} items")
+            raise DecodeError(f"{_shown(value)} where a list of {self.length} was expected")
         try:  # the whole list at once: a committee has 512 items
             joined = bytes.fromhex("".join([item[2:] for item in value]))
-        except (TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):  # KeyError: slices are hashable from 3.12 on
             joined = b""
         if len(joined) == self.fixed_size and all(map(self._is_item, value)):
             return joined
@@ -336,8 +341,7 @@ class Nodes(SSZType[tuple[bytes, ...]]):
 
     def from_json(self, value: Json) -> tuple[bytes, ...]:
         if not isinstance(value, list) or len(value) != self.length:
-            count = f"{len(value)} items" if isinstance(value, list) else _shown(value)
-            raise DecodeError(f"{count} where a list of {self.length} was expected")
+            raise DecodeError(f"{_shown(value)} where a list of {self.length} was expected")
         node = Bytes(32)
         nodes = []
         for index, item in enumerate(value):

@@ -15,6 +15,15 @@ from lightclient.containers.objects import LightClientObject, ObjectKind
 from lightclient.errors import DecodeError
 from lightclient.ssz import Container, Json
 
+_JSON_NAMES: dict[type, str] = {
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
 
 def format_of_version(name: object) -> DataFormat | None:
     """The format of a fork by its Beacon API name; None for a name nobody knows."""
@@ -26,7 +35,7 @@ def format_of_version(name: object) -> DataFormat | None:
 
 def format_of_digest(digest: bytes, network: Network) -> DataFormat | None:
     """The format of a fork digest (4 bytes); None for a digest of no fork of ``network``."""
-    fork = network.forks_by_digest.get(digest)
+    fork = network.forks_by_digest.get(bytes(digest))
     return fork.data_format if fork else None
 
 
@@ -66,9 +75,9 @@ def _no_format(
 ) -> str:
     if named:
         said = named[0].name
-        return f"not a {kind} of format {said} ({network.preset.name} preset): {errors[said]}"
+        return f"no {kind} of format {said} ({network.preset.name} preset): {errors[said]}"
     reasons = "; ".join(f"{name}: {reason}" for name, reason in errors.items())
-    return f"not a {kind} in any format of the {network.preset.name} preset ({reasons})"
+    return f"no {kind} in any format of the {network.preset.name} preset ({reasons})"
 
 
 def decode_ssz(
@@ -100,7 +109,7 @@ def decode_json(
     """
     version, body = unwrap_envelope(value)
     if not isinstance(body, dict):
-        raise DecodeError(f"a JSON {type(body).__name__} where a {kind} was expected")
+        raise DecodeError(f"{_JSON_NAMES.get(type(body), 'junk')} where one {kind} was expected")
     all_hints = (*hints, format_of_version(version))
     return _decode_by_format(kind, network, all_hints, lambda layout: layout.from_json(body))
 

@@ -84,7 +84,7 @@ class LightClientUpdate:
         """Seats of the committee."""
         return self.next_sync_committee.size
 
-    def as_update(self) -> LightClientUpdate:
+    def as_update(self, _sync_committee_size: int | None = None) -> LightClientUpdate:
         """Itself."""
         return self
 
@@ -109,15 +109,18 @@ class LightClientFinalityUpdate:
 
     @property
     def sync_committee_size(self) -> int:
-        """Seats of the committee."""
+        """Seats that the bits have room for; the committee may have fewer in the last byte."""
         return len(self.sync_aggregate.sync_committee_bits) * 8
 
-    def as_update(self) -> LightClientUpdate:
-        """The update that the specification makes of it: no next committee."""
+    def as_update(self, sync_committee_size: int | None = None) -> LightClientUpdate:
+        """The update that the specification makes of it: no next committee.
+
+        The absent committee has ``sync_committee_size`` seats (default: as many as there are bits).
+        """
         return LightClientUpdate(
             self.data_format,
             self.attested_header,
-            default_sync_committee(self.sync_committee_size),
+            default_sync_committee(sync_committee_size or self.sync_committee_size),
             zero_branch(self.data_format.next_sync_committee_branch_depth),
             self.finalized_header,
             self.finality_branch,
@@ -144,16 +147,19 @@ class LightClientOptimisticUpdate:
 
     @property
     def sync_committee_size(self) -> int:
-        """Seats of the committee."""
+        """Seats that the bits have room for; the committee may have fewer in the last byte."""
         return len(self.sync_aggregate.sync_committee_bits) * 8
 
-    def as_update(self) -> LightClientUpdate:
-        """The update that the specification makes of it: neither finality nor next committee."""
+    def as_update(self, sync_committee_size: int | None = None) -> LightClientUpdate:
+        """The update that the specification makes of it: neither finality nor next committee.
+
+        The absent committee has ``sync_committee_size`` seats (default: as many as there are bits).
+        """
         data_format = self.data_format
         return LightClientUpdate(
             data_format,
             self.attested_header,
-            default_sync_committee(self.sync_committee_size),
+            default_sync_committee(sync_committee_size or self.sync_committee_size),
             zero_branch(data_format.next_sync_committee_branch_depth),
             light_client_header_type(data_format).default_value,
             zero_branch(data_format.finality_branch_depth),

@@ -45,7 +45,8 @@ def is_valid_light_client_header(header: LightClientHeader, network: Network) ->
     """``is_valid_light_client_header`` of the header's format, at its slot's fork."""
     fork = network.fork_at_slot(header.beacon.slot)
     if header.data_format.header == "bare":
-        return fork.data_format.header == "bare"
+        # Decoding a bare header leaves these empty; one put together by hand may not.
+        return fork.data_format.header == "bare" and header.has_default_execution
     execution = header.execution
     if execution is not None and execution.has_blob_gas and not fork.payload_has_blob_gas:
         return False

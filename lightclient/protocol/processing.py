@@ -71,7 +71,7 @@ def process_light_client_update(
 
     Accepted if the store changed, a duplicate if the object is valid but changes nothing.
     """
-    full_update = update.as_update()
+    full_update = update.as_update(network.preset.sync_committee_size)
     refusal = validate_light_client_update(store, full_update, current_slot, network, signatures)
     if refusal is not None:
         return refusal

@@ -57,6 +57,7 @@ def validate_light_client_update(
     """Altair ``validate_light_client_update`` with every later fork's changes."""
     return (
         _check_committee_size(update.sync_committee_size, network)
+        or _check_bits_size(update)
         or _check_participants(update, network)
         or _check_attested_header(update, network)
         or _check_slots(update, current_slot)
@@ -73,6 +74,13 @@ def _check_committee_size(size: int, network: Network) -> Verdict | None:
     expected = network.preset.sync_committee_size
     if size != expected:
         return undecodable(f"a sync committee of {size} members where {expected} were expected")
+    return None
+
+
+def _check_bits_size(update: LightClientUpdate) -> Verdict | None:
+    size, members = len(update.sync_aggregate.sync_committee_bits), update.sync_committee_size
+    if size != (members + 7) // 8:
+        return undecodable(f"{size} bytes of participation bits for {members} members")
     return None
 
 

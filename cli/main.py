@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
+
+from lightclient_cli.options import ENVIRONMENT_PREFIX, follow_options
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED = 130
@@ -121,12 +124,28 @@ def one_line(text: str) -> str:
     "nimbus-light-client",
     cls=RootCommand,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "auto_envvar_prefix": ENVIRONMENT_PREFIX,
+    },
 )
+@follow_options
 @click.version_option(package_name="lightclient", prog_name="nimbus-light-client")
 @click.pass_context
-def main(ctx: click.Context) -> int | None:
-    """Follow an Ethereum beacon chain from a trusted block root and emit verified headers."""
-    if ctx.invoked_subcommand is not None:
-        return None
-    raise click.UsageError("give a command; --help lists them")
+def main(ctx: click.Context, /, **options: Any) -> int | None:
+    """Follow an Ethereum beacon chain from a trusted block root and emit verified headers.
+
+    Every option can also be set in the environment (NIMBUS_LIGHT_CLIENT_<OPTION>) or in the file
+    that --config-file names; the command line goes first, then the environment, then the file.
+    """
+    if ctx.invoked_subcommand is None:
+        from lightclient_cli.follow import run
+
+        return run(options)
+    # Followed by a command, these would be ignored without a word.
+    for name in options:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} stands before {ctx.invoked_subcommand}: put it after")
+    return None

@@ -6,7 +6,8 @@ half changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from lightclient.config.forks import DATA_FORMATS, DataFormat
 from lightclient.containers import LightClientHeader, LightClientUpdate, SyncCommittee
@@ -33,17 +34,21 @@ class LightClientStore:
 
     def copy(self) -> LightClientStore:
         """A store of its own; the parts are shared, as nothing changes them."""
-        return replace(self)
+        return LightClientStore(*_VALUES(self))
 
     def assign(self, other: LightClientStore) -> None:
         """Take over all of ``other``'s values."""
-        for item in fields(LightClientStore):
-            setattr(self, item.name, getattr(other, item.name))
+        for name, value in zip(_NAMES, _VALUES(other), strict=True):
+            setattr(self, name, value)
 
     def upgrade(self, data_format: DataFormat) -> None:
         """Raise the format (``upgrade_lc_store_to_*``); an older one changes nothing."""
         if DATA_FORMATS.index(data_format) > DATA_FORMATS.index(self.data_format):
             self.data_format = data_format
+
+
+_NAMES = tuple(item.name for item in fields(LightClientStore))
+_VALUES = attrgetter(*_NAMES)
 
 
 def is_next_sync_committee_known(store: LightClientStore) -> bool:

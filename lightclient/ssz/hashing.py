@@ -41,12 +41,25 @@ def merkleize(nodes: Sequence[bytes], limit: int | None = None) -> bytes:
     layer = list(nodes)
     if not layer:
         return ZERO_HASHES[depth]
-    for level in range(depth):
-        if len(layer) % 2:
+    level = 0
+    while True:
+        count = len(layer)
+        if count & (count - 1) == 0:
+            break
+        if count & 1:
             layer.append(ZERO_HASHES[level])
+            continue
         pairs = iter(layer)
         layer = [sha256(left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
-    return layer[0]
+        level += 1
+    # A full tree: its list grows level by level while it is read, until only the root is left.
+    pairs = iter(layer)
+    for left, right in zip(pairs, pairs, strict=False):
+        layer.append(sha256(left + right).digest())
+    root = layer[-1]
+    for empty in ZERO_HASHES[level + count.bit_length() - 1 : depth]:
+        root = sha256(root + empty).digest()
+    return root
 
 
 def mix_in_length(root: bytes, length: int) -> bytes:
@@ -56,6 +69,8 @@ def mix_in_length(root: bytes, length: int) -> bytes:
 
 def pack(data: bytes) -> list[bytes]:
     """``data`` as 32-byte chunks, the last one padded with zeros."""
+    if len(data) <= 32:
+        return [data.ljust(32, b"\0")] if data else []
     if len(data) % 32:
         data = data + bytes(-len(data) % 32)
     return [data[start : start + 32] for start in range(0, len(data), 32)]

@@ -171,7 +171,9 @@ class Bytes(SSZType[bytes]):
         return value
 
     def hash_tree_root(self, value: bytes) -> bytes:
-        return value if self.fixed_size == 32 else merkleize(pack(value))
+        if self.fixed_size <= 32:
+            return value.ljust(32, b"\0")
+        return merkleize(pack(value))
 
     def default(self) -> bytes:
         return bytes(self.fixed_size)
@@ -407,6 +409,16 @@ class Container(SSZType[T]):
             for index, kind in enumerate(self._types)
             if kind.fixed_size is not None and kind.needs_conversion
         )
+        # A 32-byte field is its own root.
+        self._roots = tuple(
+            (index, kind.hash_tree_root)
+            for index, kind in enumerate(self._types)
+            if not (isinstance(kind, Bytes) and kind.fixed_size == 32)
+        )
+        # Each variable field with the one whose offset ends it; the last one ends with the bytes.
+        self._ends: tuple[tuple[int, int | None], ...] = tuple(
+            zip(self._variable, [*self._variable[1:], None], strict=False)
+        )
         # attrgetter of one name returns the bare value, of several a tuple.
         getter = attrgetter(*self._names)
         self._values: Callable[[T], Sequence[Any]] = (
@@ -432,17 +444,19 @@ class Container(SSZType[T]):
         return self.factory(*values)
 
     def _decode_variable(self, data: bytes, values: list[Any]) -> None:
-        offsets = [values[index] for index in self._variable]
-        if offsets[0] != self._fixed.size:
-            raise DecodeError(f"first offset is {offsets[0]} where {self._fixed.size} was expected")
-        ends = [*offsets[1:], len(data)]
-        for index, start, end in zip(self._variable, offsets, ends, strict=True):
+        start = values[self._variable[0]]
+        if start != self._fixed.size:
+            raise DecodeError(f"first offset is {start} where {self._fixed.size} was expected")
+        for index, following in self._ends:
+            end = len(data) if following is None else values[following]
             if not start <= end <= len(data):
+                offsets = [self._fixed.unpack_from(data)[index] for index in self._variable]
                 raise DecodeError(f"offsets are not in order: {offsets} in {len(data)} bytes")
             try:
                 values[index] = self._types[index].decode(data[start:end])
             except DecodeError as error:
                 raise self._located(index, error) from None
+            start = end
 
     def _located(self, index: int, error: DecodeError) -> DecodeError:
         try:
@@ -466,12 +480,10 @@ class Container(SSZType[T]):
         return self._fixed.pack(*fixed) + b"".join(parts)
 
     def hash_tree_root(self, value: T) -> bytes:
-        return merkleize(
-            [
-                kind.hash_tree_root(item)
-                for kind, item in zip(self._types, self._values(value), strict=True)
-            ]
-        )
+        nodes = list(self._values(value))
+        for index, hash_tree_root in self._roots:
+            nodes[index] = hash_tree_root(nodes[index])
+        return merkleize(nodes)
 
     def default(self) -> T:
         return self.factory(*(kind.default() for kind in self._types))

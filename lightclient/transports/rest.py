@@ -1,0 +1,488 @@
+"""A beacon node's REST API as a transport (the Beacon API's ``light_client`` endpoints).
+
+SSZ is preferred and JSON understood; v1 of the API is asked first and v0, its predecessor of 2022,
+where a provider has no v1. What a provider turned out to speak is remembered.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from lightclient.config.network import Network
+from lightclient.containers import (
+    MAX_OBJECT_BYTES,
+    LightClientBootstrap,
+    LightClientFinalityUpdate,
+    LightClientObject,
+    LightClientOptimisticUpdate,
+    LightClientUpdate,
+    ObjectKind,
+)
+from lightclient.errors import (
+    ConfigError,
+    DecodeError,
+    MalformedAnswer,
+    NotServed,
+    ProviderUnavailable,
+    TransportError,
+    UnknownBootstrap,
+)
+from lightclient.transports.address import parse_address
+from lightclient.transports.answers import (
+    EVENT_KINDS,
+    EVENT_TYPE,
+    JSON_TYPE,
+    MAX_JSON_OBJECT_BYTES,
+    MAX_RANGE_BYTES,
+    SSZ_TYPE,
+    DecodedRange,
+    content_type,
+    decode_event,
+    decode_object,
+    decode_range,
+    is_json,
+)
+from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES, UpdateRange
+from lightclient.transports.events import EventParser
+from lightclient.transports.explain import (
+    LIGHT_CLIENT_OFF,
+    MAX_EXPLANATION_BYTES,
+    explain_missing_bootstrap,
+)
+from lightclient.transports.fetching import Answer, Fetcher, Timeouts, make_client
+from lightclient.transports.redaction import Redactor
+from lightclient.transports.refusals import Absence, absence, refusal
+
+if TYPE_CHECKING:
+    import httpx
+
+_logger = logging.getLogger(__name__)
+
+_PATHS: Final = {
+    "v1": "/eth/v1/beacon/light_client",
+    "v0": "/eth/v0/beacon/light_client",
+}
+_OTHER: Final = {"v1": "v0", "v0": "v1"}
+_ACCEPT_BOTH: Final = f"{SSZ_TYPE};q=1.0,{JSON_TYPE};q=0.9"
+_RANGE_PATIENCE: Final = 4.0
+"""A full range of updates is 4 to 8 MB: it may take so many times longer than one object."""
+_EVENT_IDLE_SLOTS: Final = 10
+_SHORTEST_EVENT_IDLE: Final = 30.0
+_MISSING_PERIOD: Final = re.compile(r"\bperiod[ :=]{1,3}([0-9]{1,9})\b", re.IGNORECASE)
+_MAX_SHORTENINGS: Final = 3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """One of the four endpoints, with the bounds of its answers."""
+
+    name: str
+    what: str
+    max_bytes: int = MAX_JSON_OBJECT_BYTES
+    patience: float = 1.0
+
+
+_BOOTSTRAP: Final = _Endpoint("bootstrap", "the bootstrap")
+_UPDATES: Final = _Endpoint("updates", "updates", MAX_RANGE_BYTES, _RANGE_PATIENCE)
+_FINALITY_UPDATE: Final = _Endpoint("finality_update", "the finality update")
+_OPTIMISTIC_UPDATE: Final = _Endpoint("optimistic_update", "the optimistic update")
+
+
+class RestTransport:
+    """Light client objects from one beacon node or provider over HTTP.
+
+    Args:
+        url: where the API is: ``https://host``, with a path before ``/eth/`` if there is one.
+            Credentials and keys in it are used, and never shown.
+        headers: ``(name, value)`` pairs sent with each request, but never to another host that a
+            redirect leads to. Their values are never shown.
+        timeout: seconds for a whole request. A range of updates may take four times as long.
+        connect_timeout, idle_timeout: seconds to connect, and between two pieces of an answer.
+        event_idle_timeout: seconds without a sign of life after which an event stream counts as
+            dead; None for ten slots, 30 s at least.
+        ca_file: PEM file with the certificate authorities to accept, in place of the usual ones
+            (or those of ``SSL_CERT_FILE``).
+        http_transport: an ``httpx`` transport in place of the network, for tests.
+
+    Raises:
+        ConfigError: a URL or header that cannot be used; ``open`` raises it for ``ca_file``, proxy
+            variables and ``SSL_CERT_FILE``.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        idle_timeout: float = 20.0,
+        event_idle_timeout: float | None = None,
+        ca_file: str | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if min(timeout, connect_timeout, idle_timeout, event_idle_timeout or 1.0) <= 0:
+            raise ConfigError("a timeout must be more than 0 seconds")
+        self._address = parse_address(url, headers)
+        timeouts = Timeouts(min(connect_timeout, timeout), min(idle_timeout, timeout), timeout)
+        self._fetcher = Fetcher(self._address, timeouts, make_client(ca_file, http_transport))
+        self._event_idle = event_idle_timeout
+        self._network: Network | None = None
+        self._version = "v1"
+        self._version_is_known = False
+        self._json_only: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"RestTransport({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """The provider, safe to show: without credentials or key-like parts."""
+        return self._address.name
+
+    @property
+    def redactor(self) -> Redactor:
+        """Masks this provider's secrets in other text that will be shown."""
+        return self._address.redactor
+
+    async def open(self, network: Network) -> None:
+        """Make ready for use on ``network``. Connects to nothing yet. Raises ConfigError."""
+        self._network = network
+        self._fetcher.open()
+
+    async def aclose(self) -> None:
+        """Give up all connections. May be called twice."""
+        await self._fetcher.aclose()
+
+    # Objects -----------------------------------------------------------------------------------
+
+    async def get_light_client_bootstrap(self, block_root: bytes) -> LightClientBootstrap:
+        """The bootstrap of a 32-byte block root.
+
+        Raises:
+            UnknownBootstrap: the provider has none; ``reason`` says why if it could be found out.
+            TransportError: anything else that went wrong.
+        """
+        if len(block_root) != 32:
+            raise ValueError(f"a block root has 32 bytes, not {len(block_root)}")
+        tail = f"/0x{block_root.hex()}"
+        answer = await self._request(_BOOTSTRAP, tail)
+        if answer.status >= 300:
+            raise await self._missing_bootstrap(block_root, answer)
+        decode = self._object_decoder(ObjectKind.BOOTSTRAP)
+        value = await self._decoded(_BOOTSTRAP, answer, decode, tail)
+        assert isinstance(value, LightClientBootstrap)
+        return value
+
+    async def get_light_client_finality_update(self) -> LightClientFinalityUpdate:
+        """The latest finality update. Raises TransportError."""
+        value = await self._latest(_FINALITY_UPDATE, ObjectKind.FINALITY_UPDATE)
+        assert isinstance(value, LightClientFinalityUpdate)
+        return value
+
+    async def get_light_client_optimistic_update(self) -> LightClientOptimisticUpdate:
+        """The latest optimistic update. Raises TransportError."""
+        value = await self._latest(_OPTIMISTIC_UPDATE, ObjectKind.OPTIMISTIC_UPDATE)
+        assert isinstance(value, LightClientOptimisticUpdate)
+        return value
+
+    async def _latest(self, endpoint: _Endpoint, kind: ObjectKind) -> LightClientObject:
+        answer = await self._request(endpoint)
+        if answer.status >= 300:
+            raise self._refusal(answer, endpoint.what)
+        return await self._decoded(endpoint, answer, self._object_decoder(kind))
+
+    async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
+        """Best updates of ``count`` (1 to 128) sync committee periods from ``start_period``.
+
+        What came before the answer broke off or became unreadable is kept, beside the error.
+
+        Raises:
+            TransportError: nothing usable came.
+        """
+        if start_period < 0 or not 1 <= count <= MAX_REQUEST_LIGHT_CLIENT_UPDATES:
+            raise ValueError(f"cannot ask for {count} periods from {start_period}")
+        cut_short: TransportError | None = None
+        for _ in range(_MAX_SHORTENINGS):
+            query = (("start_period", str(start_period)), ("count", str(count)))
+            answer = await self._request(_UPDATES, query=query)
+            if answer.status < 300:
+                return await self._read_range(answer, query, cut_short)
+            cut_short = self._refusal(answer, self._what_range(start_period, count))
+            # Some servers refuse a whole range for its last period, and name the missing one.
+            missing = self._missing_period(cut_short, start_period, count)
+            if missing is None:
+                raise cut_short
+            count = missing - start_period
+        assert cut_short is not None
+        raise cut_short
+
+    async def _read_range(
+        self, answer: Answer, query: Sequence[tuple[str, str]], cut_short: TransportError | None
+    ) -> UpdateRange:
+        network = self._opened()
+        read = decode_range(answer, network)
+        failed = read.error is not None and answer.incomplete is None
+        if failed and not read.updates and not is_json(answer):
+            again = await self._again_as_json(
+                _UPDATES, lambda a: _whole_range(decode_range(a, network)), query=query
+            )
+            if again is not None:
+                return UpdateRange(again, cut_short)
+        error = answer.incomplete
+        if error is None and read.error is not None:
+            error = self._fetcher.failure(MalformedAnswer, self._safe(read.error))
+        if error is not None and not read.updates:
+            raise error
+        return UpdateRange(read.updates, error or cut_short)
+
+    @staticmethod
+    def _what_range(start_period: int, count: int) -> str:
+        if count == 1:
+            return f"the update of period {start_period}"
+        return f"the updates of periods {start_period} to {start_period + count - 1}"
+
+    @staticmethod
+    def _missing_period(error: TransportError, start_period: int, count: int) -> int | None:
+        quoted = str(error).rpartition(': "')[2]
+        named = [int(number) for number in _MISSING_PERIOD.findall(quoted)]
+        return next((n for n in named if start_period < n < start_period + count), None)
+
+    # Requests ----------------------------------------------------------------------------------
+
+    async def _request(
+        self,
+        endpoint: _Endpoint,
+        tail: str = "",
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        as_json: bool = False,
+    ) -> Answer:
+        """The answer in the API version that the provider speaks; it may be a refusal."""
+        answer = await self._get(self._version, endpoint, tail, query, as_json=as_json)
+        missing = absence(answer)
+        if answer.status < 300 or missing is Absence.OBJECT:
+            self._version_is_known = True
+        elif missing is Absence.ROUTE or (
+            missing is Absence.UNCLEAR and not self._version_is_known
+        ):
+            other = _OTHER[self._version]
+            second = await self._get(other, endpoint, tail, query, as_json=as_json)
+            if second.status < 300:
+                _logger.debug("%s speaks version %s of the API", self.name, other)
+                self._version, self._version_is_known = other, True
+                return second
+        return answer
+
+    async def _get(
+        self,
+        version: str,
+        endpoint: _Endpoint,
+        tail: str,
+        query: Sequence[tuple[str, str]],
+        *,
+        as_json: bool,
+    ) -> Answer:
+        path = f"{_PATHS[version]}/{endpoint.name}{tail}"
+        only_json = as_json or endpoint.name in self._json_only
+
+        async def get(accept: str) -> Answer:
+            return await self._fetcher.get(
+                path,
+                query,
+                accept=accept,
+                max_bytes=endpoint.max_bytes,
+                patience=endpoint.patience,
+            )
+
+        answer = await get(JSON_TYPE if only_json else _ACCEPT_BOTH)
+        if answer.status in (406, 415) and not only_json:
+            only_json = True
+            answer = await get(JSON_TYPE)
+        if only_json and answer.status < 300:
+            self._json_only.add(endpoint.name)
+        return answer
+
+    async def _decoded(
+        self,
+        endpoint: _Endpoint,
+        answer: Answer,
+        decode: Callable[[Answer], T],
+        tail: str = "",
+    ) -> T:
+        """The answer's object; asked for once more in JSON where its SSZ cannot be read."""
+        if answer.incomplete is not None:
+            raise answer.incomplete
+        try:
+            return decode(answer)
+        except DecodeError as error:
+            reason = self._safe(error)
+        if not is_json(answer):
+            again = await self._again_as_json(endpoint, decode, tail)
+            if again is not None:
+                return again
+        raise self._fetcher.failure(MalformedAnswer, f"for {endpoint.what}: {reason}")
+
+    async def _again_as_json(
+        self,
+        endpoint: _Endpoint,
+        decode: Callable[[Answer], T],
+        tail: str = "",
+        query: Sequence[tuple[str, str]] = (),
+    ) -> T | None:
+        """The object of the same request in JSON; None if that cannot be read either."""
+        known = endpoint.name in self._json_only
+        try:
+            answer = await self._request(endpoint, tail, query, as_json=True)
+            if answer.status >= 300 or answer.incomplete is not None:
+                value = None
+            else:
+                value = decode(answer)
+        except (TransportError, DecodeError):
+            value = None
+        if value is None and not known:
+            self._json_only.discard(endpoint.name)
+        return value
+
+    def _object_decoder(self, kind: ObjectKind) -> Callable[[Answer], LightClientObject]:
+        network = self._opened()
+        return lambda answer: decode_object(kind, answer, network)
+
+    # Refusals ----------------------------------------------------------------------------------
+
+    async def _missing_bootstrap(self, block_root: bytes, answer: Answer) -> TransportError:
+        error = self._refusal(answer, f"the bootstrap of block 0x{block_root.hex()}")
+        missing = absence(answer)
+        if missing is Absence.ROUTE:
+            return self._unknown_bootstrap(error, "light_client_off", LIGHT_CLIENT_OFF)
+        if missing is Absence.NOTHING and answer.status not in (400, 500):
+            return error
+        explanation = await explain_missing_bootstrap(
+            block_root, self._opened(), self._ask, self._latest_updates
+        )
+        if explanation is not None and (
+            missing is not Absence.NOTHING or explanation.reason != "not_kept"
+        ):
+            return self._unknown_bootstrap(error, explanation.reason, explanation.sentence)
+        if missing is Absence.NOTHING:
+            return error
+        sentence = "it does not say more; check the root and the network, or ask another provider"
+        return self._unknown_bootstrap(error, "not_told", sentence)
+
+    def _unknown_bootstrap(
+        self, refused: TransportError, reason: str, sentence: str
+    ) -> UnknownBootstrap:
+        heading = str(refused).rpartition("; ")[0] or str(refused)
+        return UnknownBootstrap(f"{heading}; {sentence}", provider=self.name, reason=reason)
+
+    async def _ask(self, path: str, query: Sequence[tuple[str, str]]) -> Answer | None:
+        try:
+            answer = await self._fetcher.get(
+                path, query, accept=JSON_TYPE, max_bytes=MAX_EXPLANATION_BYTES, patience=0.5
+            )
+        except TransportError:
+            return None
+        return None if answer.incomplete is not None else answer
+
+    async def _latest_updates(
+        self,
+    ) -> list[LightClientFinalityUpdate | LightClientOptimisticUpdate]:
+        updates: list[LightClientFinalityUpdate | LightClientOptimisticUpdate] = []
+        try:
+            updates.append(await self.get_light_client_optimistic_update())
+            updates.append(await self.get_light_client_finality_update())
+        except TransportError:
+            pass
+        return updates
+
+    def _refusal(self, answer: Answer, asked: str) -> TransportError:
+        return refusal(answer, asked, self.name, self._address.redactor)
+
+    def _safe(self, error: DecodeError) -> str:
+        return self._address.redactor.quote(str(error))
+
+    def _opened(self) -> Network:
+        if self._network is None:
+            raise self._fetcher.failure(ProviderUnavailable, "this transport is not open")
+        return self._network
+
+    # Events ------------------------------------------------------------------------------------
+
+    async def stream_updates(
+        self,
+    ) -> AsyncGenerator[LightClientFinalityUpdate | LightClientOptimisticUpdate, None]:
+        """Updates as the provider pushes them (server-sent events).
+
+        Raises:
+            NotServed: the provider pushes no such events: poll instead.
+            ProviderUnavailable: the stream ended or fell silent.
+            MalformedAnswer: an event beyond its bound, or one that cannot be decoded.
+        """
+        network = self._opened()
+        idle = self._event_idle or max(
+            _SHORTEST_EVENT_IDLE, _EVENT_IDLE_SLOTS * network.slot_duration_ms / 1000
+        )
+        refused: TransportError | None = None
+        for suffix in ("", "_v0") if self._version == "v1" else ("_v0", ""):
+            topics = [("topics", f"{name}{suffix}") for name in EVENT_KINDS]
+            stream = self._fetcher.chunks("/eth/v1/events", topics, accept=EVENT_TYPE, idle=idle)
+            async with aclosing(stream) as pieces:
+                head = await anext(pieces)
+                assert isinstance(head, Answer)
+                error = self._event_refusal(head)
+                if error is None:
+                    async with aclosing(self._events(pieces, network)) as updates:
+                        async for update in updates:
+                            yield update
+                    raise self._fetcher.failure(ProviderUnavailable, "ended its event stream")
+            refused = refused or error
+            if not isinstance(error, NotServed):
+                break
+        assert refused is not None
+        raise refused
+
+    async def _events(
+        self, pieces: AsyncGenerator[Answer | bytes, None], network: Network
+    ) -> AsyncGenerator[LightClientFinalityUpdate | LightClientOptimisticUpdate, None]:
+        parser = EventParser(MAX_JSON_OBJECT_BYTES)
+        reason = ""
+        try:
+            async for piece in pieces:
+                assert isinstance(piece, bytes)
+                for event in parser.feed(piece):
+                    update = decode_event(event, network)
+                    if update is not None:
+                        yield update
+        except DecodeError as error:
+            reason = self._safe(error)
+        if reason:
+            raise self._fetcher.failure(MalformedAnswer, f"in its event stream: {reason}")
+
+    def _event_refusal(self, head: Answer) -> TransportError | None:
+        """Why there is no event stream; NotServed where asking again is pointless."""
+        if head.status < 300:
+            if content_type(head) == EVENT_TYPE:
+                return None
+            return self._fetcher.failure(NotServed, "answers the event stream with something else")
+        error = self._refusal(head, "the event stream")
+        # An unknown topic is a 400, an unknown route a 404, and some answer 500 to either.
+        if head.status in (400, 404, 406, 415, 500):
+            return NotServed(str(error), provider=self.name)
+        return error
+
+
+def _whole_range(read: DecodedRange) -> tuple[LightClientUpdate, ...]:
+    if read.error is not None and not read.updates:
+        raise read.error
+    return read.updates
+
+
+# The SSZ bound is checked where SSZ is decoded; a body is let in up to JSON's.
+assert MAX_JSON_OBJECT_BYTES > MAX_OBJECT_BYTES

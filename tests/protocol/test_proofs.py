@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from lightclient.protocol import Rule, VerdictKind
 from lightclient.ssz import ZERO_NODE
 from tests.protocol.forge import (

@@ -126,6 +126,11 @@ class Fetcher:
         self._factory = factory
         self._client: httpx.AsyncClient | None = None
 
+    @property
+    def provider(self) -> str:
+        """The provider's name, safe to show."""
+        return self._address.name
+
     def open(self) -> None:
         """Make the HTTP client; connects to nothing. Raises ConfigError."""
         if self._client is None:
@@ -364,7 +369,7 @@ class _Body:
 
 
 def _raw(response: httpx.Response) -> httpx.AsyncByteStream:
-    """The body as it is on the wire. Not ``aiter_raw``: a response made for a test has none left."""
+    """The body as on the wire; ``aiter_raw`` refuses a response that a test made of bytes."""
     import httpx
 
     assert isinstance(response.stream, httpx.AsyncByteStream)

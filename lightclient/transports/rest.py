@@ -1,21 +1,20 @@
 """A beacon node's REST API as a transport (the Beacon API's ``light_client`` endpoints).
 
-SSZ is preferred and JSON understood; v1 of the API is asked first and v0, its predecessor of 2022,
-where a provider has no v1. What a provider turned out to speak is remembered.
+Ties the layers of this room together: ``fetching`` gets bounded answers, ``api`` speaks the
+provider's dialect, ``answers`` decodes, ``refusals`` and ``explain`` say what went wrong.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from lightclient.config.network import Network
 from lightclient.containers import (
-    MAX_OBJECT_BYTES,
     LightClientBootstrap,
     LightClientFinalityUpdate,
     LightClientObject,
@@ -27,72 +26,42 @@ from lightclient.errors import (
     ConfigError,
     DecodeError,
     MalformedAnswer,
-    NotServed,
     ProviderUnavailable,
     TransportError,
     UnknownBootstrap,
 )
 from lightclient.transports.address import parse_address
 from lightclient.transports.answers import (
-    EVENT_KINDS,
-    EVENT_TYPE,
     JSON_TYPE,
-    MAX_JSON_OBJECT_BYTES,
-    MAX_RANGE_BYTES,
-    SSZ_TYPE,
     DecodedRange,
-    content_type,
-    decode_event,
     decode_object,
     decode_range,
     is_json,
 )
+from lightclient.transports.api import (
+    BOOTSTRAP,
+    FINALITY_UPDATE,
+    OPTIMISTIC_UPDATE,
+    UPDATES,
+    Endpoint,
+    LightClientApi,
+)
 from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES, UpdateRange
-from lightclient.transports.events import EventParser
 from lightclient.transports.explain import (
     LIGHT_CLIENT_OFF,
     MAX_EXPLANATION_BYTES,
     explain_missing_bootstrap,
 )
 from lightclient.transports.fetching import Answer, Fetcher, Timeouts, make_client
+from lightclient.transports.push import PushedUpdate, default_event_idle, push_updates
 from lightclient.transports.redaction import Redactor
 from lightclient.transports.refusals import Absence, absence, refusal
 
 if TYPE_CHECKING:
     import httpx
 
-_logger = logging.getLogger(__name__)
-
-_PATHS: Final = {
-    "v1": "/eth/v1/beacon/light_client",
-    "v0": "/eth/v0/beacon/light_client",
-}
-_OTHER: Final = {"v1": "v0", "v0": "v1"}
-_ACCEPT_BOTH: Final = f"{SSZ_TYPE};q=1.0,{JSON_TYPE};q=0.9"
-_RANGE_PATIENCE: Final = 4.0
-"""A full range of updates is 4 to 8 MB: it may take so many times longer than one object."""
-_EVENT_IDLE_SLOTS: Final = 10
-_SHORTEST_EVENT_IDLE: Final = 30.0
 _MISSING_PERIOD: Final = re.compile(r"\bperiod[ :=]{1,3}([0-9]{1,9})\b", re.IGNORECASE)
 _MAX_SHORTENINGS: Final = 3
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    """One of the four endpoints, with the bounds of its answers."""
-
-    name: str
-    what: str
-    max_bytes: int = MAX_JSON_OBJECT_BYTES
-    patience: float = 1.0
-
-
-_BOOTSTRAP: Final = _Endpoint("bootstrap", "the bootstrap")
-_UPDATES: Final = _Endpoint("updates", "updates", MAX_RANGE_BYTES, _RANGE_PATIENCE)
-_FINALITY_UPDATE: Final = _Endpoint("finality_update", "the finality update")
-_OPTIMISTIC_UPDATE: Final = _Endpoint("optimistic_update", "the optimistic update")
 
 
 class RestTransport:
@@ -133,11 +102,10 @@ class RestTransport:
         self._address = parse_address(url, headers)
         timeouts = Timeouts(min(connect_timeout, timeout), min(idle_timeout, timeout), timeout)
         self._fetcher = Fetcher(self._address, timeouts, make_client(ca_file, http_transport))
+        self._timeout = timeout
         self._event_idle = event_idle_timeout
         self._network: Network | None = None
-        self._version = "v1"
-        self._version_is_known = False
-        self._json_only: set[str] = set()
+        self._api = LightClientApi(self._fetcher, self._address.redactor)
 
     def __repr__(self) -> str:
         return f"RestTransport({self.name!r})"
@@ -173,31 +141,31 @@ class RestTransport:
         if len(block_root) != 32:
             raise ValueError(f"a block root has 32 bytes, not {len(block_root)}")
         tail = f"/0x{block_root.hex()}"
-        answer = await self._request(_BOOTSTRAP, tail)
+        answer = await self._api.request(BOOTSTRAP, tail)
         if answer.status >= 300:
             raise await self._missing_bootstrap(block_root, answer)
         decode = self._object_decoder(ObjectKind.BOOTSTRAP)
-        value = await self._decoded(_BOOTSTRAP, answer, decode, tail)
+        value = await self._api.decoded(BOOTSTRAP, answer, decode, tail)
         assert isinstance(value, LightClientBootstrap)
         return value
 
     async def get_light_client_finality_update(self) -> LightClientFinalityUpdate:
         """The latest finality update. Raises TransportError."""
-        value = await self._latest(_FINALITY_UPDATE, ObjectKind.FINALITY_UPDATE)
+        value = await self._latest(FINALITY_UPDATE, ObjectKind.FINALITY_UPDATE)
         assert isinstance(value, LightClientFinalityUpdate)
         return value
 
     async def get_light_client_optimistic_update(self) -> LightClientOptimisticUpdate:
         """The latest optimistic update. Raises TransportError."""
-        value = await self._latest(_OPTIMISTIC_UPDATE, ObjectKind.OPTIMISTIC_UPDATE)
+        value = await self._latest(OPTIMISTIC_UPDATE, ObjectKind.OPTIMISTIC_UPDATE)
         assert isinstance(value, LightClientOptimisticUpdate)
         return value
 
-    async def _latest(self, endpoint: _Endpoint, kind: ObjectKind) -> LightClientObject:
-        answer = await self._request(endpoint)
+    async def _latest(self, endpoint: Endpoint, kind: ObjectKind) -> LightClientObject:
+        answer = await self._api.request(endpoint)
         if answer.status >= 300:
             raise self._refusal(answer, endpoint.what)
-        return await self._decoded(endpoint, answer, self._object_decoder(kind))
+        return await self._api.decoded(endpoint, answer, self._object_decoder(kind))
 
     async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
         """Best updates of ``count`` (1 to 128) sync committee periods from ``start_period``.
@@ -212,7 +180,7 @@ class RestTransport:
         cut_short: TransportError | None = None
         for _ in range(_MAX_SHORTENINGS):
             query = (("start_period", str(start_period)), ("count", str(count)))
-            answer = await self._request(_UPDATES, query=query)
+            answer = await self._api.request(UPDATES, query=query)
             if answer.status < 300:
                 return await self._read_range(answer, query, cut_short)
             cut_short = self._refusal(answer, self._what_range(start_period, count))
@@ -231,8 +199,8 @@ class RestTransport:
         read = decode_range(answer, network)
         failed = read.error is not None and answer.incomplete is None
         if failed and not read.updates and not is_json(answer):
-            again = await self._again_as_json(
-                _UPDATES, lambda a: _whole_range(decode_range(a, network)), query=query
+            again = await self._api.again_as_json(
+                UPDATES, lambda a: _whole_range(decode_range(a, network)), query=query
             )
             if again is not None:
                 return UpdateRange(again, cut_short)
@@ -255,102 +223,6 @@ class RestTransport:
         named = [int(number) for number in _MISSING_PERIOD.findall(quoted)]
         return next((n for n in named if start_period < n < start_period + count), None)
 
-    # Requests ----------------------------------------------------------------------------------
-
-    async def _request(
-        self,
-        endpoint: _Endpoint,
-        tail: str = "",
-        query: Sequence[tuple[str, str]] = (),
-        *,
-        as_json: bool = False,
-    ) -> Answer:
-        """The answer in the API version that the provider speaks; it may be a refusal."""
-        answer = await self._get(self._version, endpoint, tail, query, as_json=as_json)
-        missing = absence(answer)
-        if answer.status < 300 or missing is Absence.OBJECT:
-            self._version_is_known = True
-        elif missing is Absence.ROUTE or (
-            missing is Absence.UNCLEAR and not self._version_is_known
-        ):
-            other = _OTHER[self._version]
-            second = await self._get(other, endpoint, tail, query, as_json=as_json)
-            if second.status < 300:
-                _logger.debug("%s speaks version %s of the API", self.name, other)
-                self._version, self._version_is_known = other, True
-                return second
-        return answer
-
-    async def _get(
-        self,
-        version: str,
-        endpoint: _Endpoint,
-        tail: str,
-        query: Sequence[tuple[str, str]],
-        *,
-        as_json: bool,
-    ) -> Answer:
-        path = f"{_PATHS[version]}/{endpoint.name}{tail}"
-        only_json = as_json or endpoint.name in self._json_only
-
-        async def get(accept: str) -> Answer:
-            return await self._fetcher.get(
-                path,
-                query,
-                accept=accept,
-                max_bytes=endpoint.max_bytes,
-                patience=endpoint.patience,
-            )
-
-        answer = await get(JSON_TYPE if only_json else _ACCEPT_BOTH)
-        if answer.status in (406, 415) and not only_json:
-            only_json = True
-            answer = await get(JSON_TYPE)
-        if only_json and answer.status < 300:
-            self._json_only.add(endpoint.name)
-        return answer
-
-    async def _decoded(
-        self,
-        endpoint: _Endpoint,
-        answer: Answer,
-        decode: Callable[[Answer], T],
-        tail: str = "",
-    ) -> T:
-        """The answer's object; asked for once more in JSON where its SSZ cannot be read."""
-        if answer.incomplete is not None:
-            raise answer.incomplete
-        try:
-            return decode(answer)
-        except DecodeError as error:
-            reason = self._safe(error)
-        if not is_json(answer):
-            again = await self._again_as_json(endpoint, decode, tail)
-            if again is not None:
-                return again
-        raise self._fetcher.failure(MalformedAnswer, f"for {endpoint.what}: {reason}")
-
-    async def _again_as_json(
-        self,
-        endpoint: _Endpoint,
-        decode: Callable[[Answer], T],
-        tail: str = "",
-        query: Sequence[tuple[str, str]] = (),
-    ) -> T | None:
-        """The object of the same request in JSON; None if that cannot be read either."""
-        known = endpoint.name in self._json_only
-        try:
-            answer = await self._request(endpoint, tail, query, as_json=True)
-            if answer.status >= 300 or answer.incomplete is not None:
-                value = None
-            else:
-                value = decode(answer)
-        except (TransportError, DecodeError):
-            value = None
-        if value is None and not known:
-            self._json_only.discard(endpoint.name)
-        return value
-
     def _object_decoder(self, kind: ObjectKind) -> Callable[[Answer], LightClientObject]:
         network = self._opened()
         return lambda answer: decode_object(kind, answer, network)
@@ -364,9 +236,11 @@ class RestTransport:
             return self._unknown_bootstrap(error, "light_client_off", LIGHT_CLIENT_OFF)
         if missing is Absence.NOTHING and answer.status not in (400, 500):
             return error
-        explanation = await explain_missing_bootstrap(
-            block_root, self._opened(), self._ask, self._latest_updates
-        )
+        explanation = None
+        with anyio.move_on_after(self._timeout):
+            explanation = await explain_missing_bootstrap(
+                block_root, self._opened(), self._ask, self._latest_updates
+            )
         if explanation is not None and (
             missing is not Absence.NOTHING or explanation.reason != "not_kept"
         ):
@@ -385,7 +259,7 @@ class RestTransport:
     async def _ask(self, path: str, query: Sequence[tuple[str, str]]) -> Answer | None:
         try:
             answer = await self._fetcher.get(
-                path, query, accept=JSON_TYPE, max_bytes=MAX_EXPLANATION_BYTES, patience=0.5
+                path, query, accept=JSON_TYPE, max_bytes=MAX_EXPLANATION_BYTES
             )
         except TransportError:
             return None
@@ -415,9 +289,7 @@ class RestTransport:
 
     # Events ------------------------------------------------------------------------------------
 
-    async def stream_updates(
-        self,
-    ) -> AsyncGenerator[LightClientFinalityUpdate | LightClientOptimisticUpdate, None]:
+    async def stream_updates(self) -> AsyncGenerator[PushedUpdate, None]:
         """Updates as the provider pushes them (server-sent events).
 
         Raises:
@@ -426,63 +298,19 @@ class RestTransport:
             MalformedAnswer: an event beyond its bound, or one that cannot be decoded.
         """
         network = self._opened()
-        idle = self._event_idle or max(
-            _SHORTEST_EVENT_IDLE, _EVENT_IDLE_SLOTS * network.slot_duration_ms / 1000
+        stream = push_updates(
+            self._fetcher,
+            self._address.redactor,
+            network,
+            idle=self._event_idle or default_event_idle(network),
+            v0_first=self._api.version == "v0",
         )
-        refused: TransportError | None = None
-        for suffix in ("", "_v0") if self._version == "v1" else ("_v0", ""):
-            topics = [("topics", f"{name}{suffix}") for name in EVENT_KINDS]
-            stream = self._fetcher.chunks("/eth/v1/events", topics, accept=EVENT_TYPE, idle=idle)
-            async with aclosing(stream) as pieces:
-                head = await anext(pieces)
-                assert isinstance(head, Answer)
-                error = self._event_refusal(head)
-                if error is None:
-                    async with aclosing(self._events(pieces, network)) as updates:
-                        async for update in updates:
-                            yield update
-                    raise self._fetcher.failure(ProviderUnavailable, "ended its event stream")
-            refused = refused or error
-            if not isinstance(error, NotServed):
-                break
-        assert refused is not None
-        raise refused
-
-    async def _events(
-        self, pieces: AsyncGenerator[Answer | bytes, None], network: Network
-    ) -> AsyncGenerator[LightClientFinalityUpdate | LightClientOptimisticUpdate, None]:
-        parser = EventParser(MAX_JSON_OBJECT_BYTES)
-        reason = ""
-        try:
-            async for piece in pieces:
-                assert isinstance(piece, bytes)
-                for event in parser.feed(piece):
-                    update = decode_event(event, network)
-                    if update is not None:
-                        yield update
-        except DecodeError as error:
-            reason = self._safe(error)
-        if reason:
-            raise self._fetcher.failure(MalformedAnswer, f"in its event stream: {reason}")
-
-    def _event_refusal(self, head: Answer) -> TransportError | None:
-        """Why there is no event stream; NotServed where asking again is pointless."""
-        if head.status < 300:
-            if content_type(head) == EVENT_TYPE:
-                return None
-            return self._fetcher.failure(NotServed, "answers the event stream with something else")
-        error = self._refusal(head, "the event stream")
-        # An unknown topic is a 400, an unknown route a 404, and some answer 500 to either.
-        if head.status in (400, 404, 406, 415, 500):
-            return NotServed(str(error), provider=self.name)
-        return error
+        async with aclosing(stream) as updates:
+            async for update in updates:
+                yield update
 
 
 def _whole_range(read: DecodedRange) -> tuple[LightClientUpdate, ...]:
     if read.error is not None and not read.updates:
         raise read.error
     return read.updates
-
-
-# The SSZ bound is checked where SSZ is decoded; a body is let in up to JSON's.
-assert MAX_JSON_OBJECT_BYTES > MAX_OBJECT_BYTES

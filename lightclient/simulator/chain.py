@@ -56,6 +56,8 @@ class SimulatedChain:
         non_final_epochs: epochs at whose start nothing new is finalized.
         empty_payload_slots: slots whose payload is never delivered (where blocks hold bids).
         keys: validators of another chain to share, instead of new ones.
+
+    ``listeners`` are called with each new block, when the chain's answers already include it.
     """
 
     def __init__(
@@ -116,9 +118,6 @@ class SimulatedChain:
             if next_slot not in self._missed_slots or not self.blocks:
                 new.append(self._add_block(next_slot))
         self._slots_passed = max(self._slots_passed, slot + 1)
-        for block in new:
-            for listener in tuple(self.listeners):
-                listener(block)
         return new
 
     def advance_to_time_ms(self, now_ms: int) -> list[SimulatedBlock]:
@@ -158,12 +157,14 @@ class SimulatedChain:
         self.blocks_by_root[block.root] = block
         self._slots.append(slot)
         self._note(block)
+        for listener in tuple(self.listeners):
+            listener(block)
         return block
 
     def _aggregate(self, parent: SimulatedBlock | None, slot: int) -> SyncAggregate:
         committee = self.committee_at_slot(slot)
-        # The first block of a sparse period signs nothing anybody needs: it saves a signature.
-        skipped = slot < self._dense_from_slot and slot == self._sparse_slots(slot)[0]
+        # In the sparse past one signature a period is all that anybody needs.
+        skipped = slot < self._dense_from_slot and slot != self._sparse_slots(slot)[-1]
         if parent is None or skipped:
             return committee.sign(self.backend, b"", ())
         return self.sign(parent.header, slot, self._seats(slot, committee.size))

@@ -134,29 +134,44 @@ def _check_update(
 ) -> None:
     attested = update.attested_header.beacon
     where = f"the update attested at slot {attested.slot}"
-    fork = network.fork_at_slot(attested.slot)
     if not is_valid_light_client_header(update.attested_header, network):
         raise CaseFailed(f"{where}: the attested header does not hold")
-    if is_finality_update(update):
-        finalized = update.finalized_header
-        is_genesis = finalized.beacon.slot == GENESIS_SLOT
-        if not is_genesis and not is_valid_light_client_header(finalized, network):
-            raise CaseFailed(f"{where}: the finalized header does not hold")
-        leaf = ZERO_NODE if is_genesis else finalized.beacon.hash_tree_root()
-        if not is_valid_normalized_merkle_branch(
-            leaf, update.finality_branch, fork.finalized_root_gindex, attested.state_root
-        ):
-            raise CaseFailed(f"{where}: the finality branch does not hold")
-    if is_sync_committee_update(update) and not is_valid_normalized_merkle_branch(
-        update.next_sync_committee.hash_tree_root(),
-        update.next_sync_committee_branch,
-        fork.next_sync_committee_gindex,
-        attested.state_root,
-    ):
-        raise CaseFailed(f"{where}: the next sync committee's branch does not hold")
+    if not _is_finality_proven(update, network):
+        raise CaseFailed(f"{where}: the finalized header does not hold")
+    if not _is_next_sync_committee_proven(update, network):
+        raise CaseFailed(f"{where}: the next sync committee does not hold")
     period = network.compute_sync_committee_period_at_slot(update.signature_slot)
     known = committees.get(period, [])
     # Branches of a reorganised chain may have committees of their own.
     if known and not any(signatures.is_signature_valid(each, update, network) for each in known):
         signature = shown(update.sync_aggregate.sync_committee_signature)
         raise CaseFailed(f"{where}: the signature {signature[:20]}... does not hold")
+
+
+def _is_finality_proven(update: LightClientUpdate, network: Network) -> bool:
+    attested, finalized = update.attested_header.beacon, update.finalized_header
+    if not is_finality_update(update):
+        return finalized.is_default
+    if finalized.beacon.slot == GENESIS_SLOT:
+        if not finalized.is_default:
+            return False
+        leaf = ZERO_NODE
+    else:
+        if not is_valid_light_client_header(finalized, network):
+            return False
+        leaf = finalized.beacon.hash_tree_root()
+    gindex = network.fork_at_slot(attested.slot).finalized_root_gindex
+    return is_valid_normalized_merkle_branch(
+        leaf, update.finality_branch, gindex, attested.state_root
+    )
+
+
+def _is_next_sync_committee_proven(update: LightClientUpdate, network: Network) -> bool:
+    attested, committee = update.attested_header.beacon, update.next_sync_committee
+    if not is_sync_committee_update(update):
+        return committee.is_default
+    gindex = network.fork_at_slot(attested.slot).next_sync_committee_gindex
+    branch = update.next_sync_committee_branch
+    return is_valid_normalized_merkle_branch(
+        committee.hash_tree_root(), branch, gindex, attested.state_root
+    )

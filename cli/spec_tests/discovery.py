@@ -1,6 +1,6 @@
 """Finds vectors below a directory, whatever part of the official layout it is.
 
-A case is identified by the end of its path, ``<preset>/<fork>/<runner>/<handler>/<suite>/<case>``, or
+A case is identified by its path's end, ``<preset>/<fork>/<runner>/<handler>/<suite>/<case>``, or
 where the path does not tell, by its ``manifest.yaml``.
 """
 

@@ -28,7 +28,7 @@ from lightclient.containers import (
     zero_branch,
 )
 from lightclient.errors import DeriveError
-from lightclient.ssz import ZERO_NODE, normalize_merkle_branch
+from lightclient.ssz import ZERO_NODE
 
 _FIRST_FORK = FORKS_BY_NAME["altair"]
 
@@ -80,7 +80,7 @@ def block_to_light_client_header(
     return LightClientHeader(
         wanted,
         beacon,
-        execution_branch=tuple(normalize_merkle_branch(branch, wanted.execution_branch_depth)),
+        execution_branch=zero_branch(wanted.execution_branch_depth - len(branch)) + tuple(branch),
         execution_block_hash=node_root(block.body, gindex),
     )
 

@@ -6,6 +6,7 @@ raises DecodeError; whose fault that is and what to do next is for ``rest`` to s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +48,7 @@ EVENT_KINDS: Final = {
     "light_client_optimistic_update": ObjectKind.OPTIMISTIC_UPDATE,
 }
 _MAX_ENVELOPES: Final = 3
+_BETWEEN_ITEMS: Final = re.compile(rb"\}\s{0,64},\s{0,64}\{")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ def _ssz_updates(answer: Answer, network: Network) -> Iterator[LightClientObject
 
 def _json_updates(answer: Answer, network: Network) -> Iterator[LightClientObject]:
     hints = version_hints(answer)
-    value = parse_json(answer.body)
+    whole = answer.body if answer.incomplete is None else _whole_items(answer.body)
+    value = parse_json(whole)
     version, body = unwrap_envelope(value)
     # The whole range in one envelope, or a single update: both seen in the wild.
     items: list[Json] = body if isinstance(body, list) else [value]
@@ -165,6 +168,12 @@ def _json_updates(answer: Answer, network: Network) -> Iterator[LightClientObjec
     for index, item in enumerate(items):
         named = (_hint_of(hints, index), _item_version(item), shared)
         yield decode_json(ObjectKind.UPDATE, item, network, named)
+
+
+def _whole_items(body: bytes) -> bytes:
+    """A JSON array that broke off, closed after its last whole item. No update nests another."""
+    ends = [match.start() for match in _BETWEEN_ITEMS.finditer(body)]
+    return body[: ends[-1] + 1] + b"]" if ends and body.lstrip()[:1] == b"[" else body
 
 
 def _item_version(item: Json) -> DataFormat | None:

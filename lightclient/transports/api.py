@@ -87,7 +87,7 @@ class LightClientApi:
         ):
             other = _OTHER[self.version]
             second = await self._get(other, endpoint, tail, query, as_json=as_json)
-            if second.status < 300:
+            if second.status < 300 or absence(second) is Absence.OBJECT:
                 _logger.debug("%s speaks version %s of the API", self._fetcher.provider, other)
                 self.version, self._version_is_known = other, True
                 return second

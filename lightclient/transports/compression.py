@@ -28,13 +28,9 @@ class Inflater:
         self._encoding = encoding.strip().lower()
         if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise DecodeError("compressed in a way that was not asked for (Content-Encoding)")
-        self._stream = None if self._encoding in ("", "identity") else self._decompressor()
-        self._started = False
-
-    def _decompressor(self, *, raw: bool = False) -> zlib._Decompress:
-        if self._encoding == "deflate":
-            return zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)
-        return zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._passes_through = self._encoding in ("", "identity")
+        self._stream: zlib._Decompress | None = None
+        self._start = b""
 
     def feed(self, data: bytes, limit: int) -> bytes:
         """What ``data`` decompresses to, cut after ``limit`` + 1 bytes: one more means too much.
@@ -42,35 +38,39 @@ class Inflater:
         Raises:
             DecodeError: damaged compressed data.
         """
-        if self._stream is None or not data:
+        if self._passes_through:
             return data[: limit + 1]
         try:
-            decoded = self._decompress(data, limit + 1)
+            return self._decompress(self._start + data, limit + 1)
         except zlib.error:
-            raise DecodeError(f"the {self._encoding} compressed body is damaged") from None
-        return decoded
+            raise DecodeError(f"damaged in its {self._encoding} compression") from None
 
     def _decompress(self, data: bytes, most: int) -> bytes:
-        assert self._stream is not None
         out = bytearray()
         while data and len(out) < most:
-            try:
-                out += self._stream.decompress(data, most - len(out))
-            except zlib.error:
-                # Some servers send bare deflate data under the name, without its zlib header.
-                if self._started or self._encoding != "deflate":
-                    raise
-                self._stream = self._decompressor(raw=True)
-                out += self._stream.decompress(data, most - len(out))
-            self._started = True
+            if self._stream is None:
+                # The kind of stream shows in its first two bytes.
+                self._start, data = (data, b"") if len(data) < 2 else (b"", data)
+                if not data:
+                    break
+                self._stream = self._decompressor(data[:2])
+            out += self._stream.decompress(data, most - len(out))
             data = b""
             if self._stream.eof and self._stream.unused_data:
                 # gzip allows several members in a row.
-                data = self._stream.unused_data
-                self._stream = self._decompressor()
+                data, self._stream = self._stream.unused_data, None
         return bytes(out)
+
+    def _decompressor(self, start: bytes) -> zlib._Decompress:
+        if self._encoding != "deflate":
+            return zlib.decompressobj(zlib.MAX_WBITS | 16)
+        # Some servers send bare deflate data under the name, without its zlib header (RFC 1950).
+        has_header = start[0] & 0x0F == 8 and int.from_bytes(start, "big") % 31 == 0
+        return zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
 
     @property
     def is_complete(self) -> bool:
         """Whether the compressed data ended where it says it does."""
-        return self._stream is None or self._stream.eof or not self._started
+        if self._stream is None:
+            return not self._start
+        return self._stream.eof

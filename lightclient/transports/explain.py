@@ -30,6 +30,7 @@ LIGHT_CLIENT_OFF: Final = (
     "it does not serve light client data (on many nodes an option turns that on); "
     "use another provider"
 )
+NOT_TOLD: Final = "it does not say why; check the root and the network, or ask another provider"
 
 Ask = Callable[[str, Sequence[tuple[str, str]]], Awaitable[Answer | None]]
 """GET a path with a query; None if no answer came."""

@@ -36,7 +36,8 @@ _NO_ROUTE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NO_OBJECT: Final = re.compile(
-    r"unavailable|not available|no longer|unknown|missing|does not exist|doesn't exist"
+    r"^\s*not[_ ]found:"
+    r"|unavailable|not available|no longer|unknown|missing|does not exist|doesn't exist"
     r"|(block|root|header|bootstrap|update|witness|state).*not (found|available)"
     r"|(could not|couldn't|unable to|failed to) .*(get|find|fetch|load)",
     re.IGNORECASE | re.DOTALL,
@@ -138,7 +139,7 @@ def refusal(answer: Answer, asked: str, provider: str, redactor: Redactor) -> Tr
         asks = f"; it asks for a pause of {seconds:g} s" if pause else ""
         return RateLimited(f"{heading}{asks}", provider=provider, retry_after=seconds)
     if status in (401, 402, 403, 407):
-        advice = "check the credentials or the plan of this provider (--rest-header, URL)"
+        advice = "check the credentials (request headers, URL) and the plan of this provider"
         return ProviderRefused(f"{heading}; {advice}", provider=provider)
     missing = absence(answer)
     if missing is Absence.ROUTE:

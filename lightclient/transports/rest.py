@@ -50,12 +50,14 @@ from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES, Update
 from lightclient.transports.explain import (
     LIGHT_CLIENT_OFF,
     MAX_EXPLANATION_BYTES,
+    NOT_TOLD,
+    Explanation,
     explain_missing_bootstrap,
 )
 from lightclient.transports.fetching import Answer, Fetcher, Timeouts, make_client
 from lightclient.transports.push import PushedUpdate, default_event_idle, push_updates
 from lightclient.transports.redaction import Redactor
-from lightclient.transports.refusals import Absence, absence, refusal
+from lightclient.transports.refusals import Absence, absence, refusal, server_message
 
 if TYPE_CHECKING:
     import httpx
@@ -184,8 +186,7 @@ class RestTransport:
             if answer.status < 300:
                 return await self._read_range(answer, query, cut_short)
             cut_short = self._refusal(answer, self._what_range(start_period, count))
-            # Some servers refuse a whole range for its last period, and name the missing one.
-            missing = self._missing_period(cut_short, start_period, count)
+            missing = self._missing_period(answer, start_period, count)
             if missing is None:
                 raise cut_short
             count = missing - start_period
@@ -217,10 +218,12 @@ class RestTransport:
             return f"the update of period {start_period}"
         return f"the updates of periods {start_period} to {start_period + count - 1}"
 
-    @staticmethod
-    def _missing_period(error: TransportError, start_period: int, count: int) -> int | None:
-        quoted = str(error).rpartition(': "')[2]
-        named = [int(number) for number in _MISSING_PERIOD.findall(quoted)]
+    def _missing_period(self, answer: Answer, start_period: int, count: int) -> int | None:
+        """The period after the first for which a server says that it refuses the whole range."""
+        if answer.status not in (400, 404, 500):
+            return None
+        said = server_message(answer, self._address.redactor)
+        named = [int(number) for number in _MISSING_PERIOD.findall(said)]
         return next((n for n in named if start_period < n < start_period + count), None)
 
     def _object_decoder(self, kind: ObjectKind) -> Callable[[Answer], LightClientObject]:
@@ -230,31 +233,31 @@ class RestTransport:
     # Refusals ----------------------------------------------------------------------------------
 
     async def _missing_bootstrap(self, block_root: bytes, answer: Answer) -> TransportError:
-        error = self._refusal(answer, f"the bootstrap of block 0x{block_root.hex()}")
         missing = absence(answer)
+        explanation: Explanation | None = None
         if missing is Absence.ROUTE:
-            return self._unknown_bootstrap(error, "light_client_off", LIGHT_CLIENT_OFF)
-        if missing is Absence.NOTHING and answer.status not in (400, 500):
-            return error
-        explanation = None
-        with anyio.move_on_after(self._timeout):
-            explanation = await explain_missing_bootstrap(
-                block_root, self._opened(), self._ask, self._latest_updates
-            )
-        if explanation is not None and (
-            missing is not Absence.NOTHING or explanation.reason != "not_kept"
+            explanation = Explanation("light_client_off", LIGHT_CLIENT_OFF)
+        elif missing is not Absence.NOTHING or answer.status in (400, 500):
+            with anyio.move_on_after(self._timeout):
+                explanation = await explain_missing_bootstrap(
+                    block_root, self._opened(), self._ask, self._latest_updates
+                )
+        # An error of another kind, and nothing about the block that accounts for it.
+        if missing is Absence.NOTHING and (
+            explanation is None or explanation.reason in ("not_kept", "light_client_off")
         ):
-            return self._unknown_bootstrap(error, explanation.reason, explanation.sentence)
-        if missing is Absence.NOTHING:
-            return error
-        sentence = "it does not say more; check the root and the network, or ask another provider"
-        return self._unknown_bootstrap(error, "not_told", sentence)
-
-    def _unknown_bootstrap(
-        self, refused: TransportError, reason: str, sentence: str
-    ) -> UnknownBootstrap:
-        heading = str(refused).rpartition("; ")[0] or str(refused)
-        return UnknownBootstrap(f"{heading}; {sentence}", provider=self.name, reason=reason)
+            return self._refusal(answer, f"the bootstrap of block 0x{block_root.hex()}")
+        reason, sentence = "not_told", NOT_TOLD
+        if explanation is not None:
+            reason, sentence = explanation.reason, explanation.sentence
+        said = server_message(answer, self._address.redactor)
+        quoted = f': "{said}"' if said else ""
+        return UnknownBootstrap(
+            f"{self.name}: no bootstrap for block 0x{block_root.hex()}: {sentence} "
+            f"(HTTP {answer.status}{quoted})",
+            provider=self.name,
+            reason=reason,
+        )
 
     async def _ask(self, path: str, query: Sequence[tuple[str, str]]) -> Answer | None:
         try:

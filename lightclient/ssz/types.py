@@ -13,12 +13,11 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from lightclient.errors import DecodeError
-from lightclient.ssz.hashing import merkleize, mix_in_length, pack
+from lightclient.ssz.hashing import hash_pairs, merkleize, mix_in_length, pack
 
 T = TypeVar("T")
 Json = Any
@@ -281,7 +280,7 @@ class ByteVectors(SSZType[bytes]):
     def hash_tree_root(self, value: bytes) -> bytes:
         if 32 < self.size <= 64:  # one hash an element: the case that matters, 48-byte keys
             padding = self._padding
-            roots = [sha256(item + padding).digest() for item in self._split.unpack(value)]
+            roots = hash_pairs(padding.join(self._split.unpack(value)) + padding)
         else:
             roots = [merkleize(pack(item)) for item in self._split.unpack(value)]
         return merkleize(roots)

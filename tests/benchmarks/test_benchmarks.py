@@ -49,7 +49,7 @@ def test_without_recorded_objects_simulated_ones_are_measured_and_named(tmp_path
 
 def test_importing_the_library_loads_no_http_no_terminal_and_no_simulator() -> None:
     assert startup.unwanted_imports("import lightclient") == []
-    assert startup.unwanted_imports("import httpx") == ["httpx"]
+    assert "httpx" in startup.unwanted_imports("import httpx")
 
 
 def test_a_missed_target_is_said_to_be_missed() -> None:

@@ -144,15 +144,8 @@ class SimulatedChain:
 
     def _add_block(self, slot: int) -> SimulatedBlock:
         parent = self.blocks[-1] if self.blocks else None
-        period = self.network.compute_sync_committee_period_at_slot(slot)
-        contents = BlockContents(
-            aggregate=self._aggregate(parent, slot),
-            finalized=self._finalized_at(parent, slot),
-            current_sync_committee=self.keys.committee(period).public,
-            next_sync_committee=self.keys.committee(period + 1).public,
-            payload_delivered=slot not in self._empty_payload_slots,
-        )
-        block = self._maker.make(parent, slot, contents)
+        contents = self.contents_at(parent, slot, self._aggregate(parent, slot))
+        block = self.make_block(parent, slot, contents)
         self.blocks.append(block)
         self.blocks_by_root[block.root] = block
         self._slots.append(slot)
@@ -160,6 +153,25 @@ class SimulatedChain:
         for listener in tuple(self.listeners):
             listener(block)
         return block
+
+    def contents_at(
+        self, parent: SimulatedBlock | None, slot: int, aggregate: SyncAggregate
+    ) -> BlockContents:
+        """What an honest block at ``slot`` on ``parent`` contains, with this aggregate."""
+        period = self.network.compute_sync_committee_period_at_slot(slot)
+        return BlockContents(
+            aggregate=aggregate,
+            finalized=self._finalized_at(parent, slot),
+            current_sync_committee=self.keys.committee(period).public,
+            next_sync_committee=self.keys.committee(period + 1).public,
+            payload_delivered=slot not in self._empty_payload_slots,
+        )
+
+    def make_block(
+        self, parent: SimulatedBlock | None, slot: int, contents: BlockContents
+    ) -> SimulatedBlock:
+        """A block with any contents beside the chain, which does not get it."""
+        return self._maker.make(parent, slot, contents)
 
     def _aggregate(self, parent: SimulatedBlock | None, slot: int) -> SyncAggregate:
         committee = self.committee_at_slot(slot)
@@ -276,13 +288,41 @@ class SimulatedChain:
 
     def update_signed_by(self, block: SimulatedBlock) -> LightClientUpdate:
         """The full update that the sync aggregate in ``block`` makes; DeriveError if empty."""
-        attested = block.parent
-        if attested is None:
+        if block.parent is None:
             raise LookupError("the first block of the chain signs nothing")
-        finalized = self.finalized_block_of(attested)
+        return self._derive_update(block, self.finalized_block_of(block.parent))
+
+    def update_attesting(
+        self,
+        attested: SimulatedBlock,
+        signature_slot: int,
+        seats: Sequence[int] | None = None,
+        *,
+        finalized: SimulatedBlock | None = None,
+        with_finality: bool = True,
+    ) -> LightClientUpdate:
+        """The update of a block in ``signature_slot`` that signs ``attested``, on the chain or not.
+
+        Args:
+            seats: who signs; everybody by default.
+            finalized: the block that ``attested`` finalizes, where that is not on the chain.
+            with_finality: whether that block is at hand at all.
+        """
+        aggregate = self.sign(attested.header, signature_slot, seats)
+        contents = self.contents_at(attested, signature_slot, aggregate)
+        signer = self.make_block(attested, signature_slot, contents)
+        if with_finality and finalized is None:
+            finalized = self.finalized_block_of(attested)
+        return self._derive_update(signer, finalized)
+
+    def _derive_update(
+        self, signer: SimulatedBlock, finalized: SimulatedBlock | None
+    ) -> LightClientUpdate:
+        attested = signer.parent
+        assert attested is not None
         return create_light_client_update(
-            block.state,
-            block.block,
+            signer.state,
+            signer.block,
             attested.state,
             attested.block,
             finalized.block if finalized else None,

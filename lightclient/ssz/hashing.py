@@ -69,15 +69,22 @@ def merkleize(nodes: Sequence[bytes], limit: int | None = None) -> bytes:
     while len(layer) >= _WIDE:
         layer = hash_pairs(b"".join(layer))
         level += 1
-    # A small full tree: its list grows level by level while it is read, until the root is left.
     level += len(layer).bit_length() - 1
-    pairs = iter(layer)
-    for left, right in zip(pairs, pairs, strict=False):
-        layer.append(sha256(left + right).digest())
-    root = layer[-1]
+    root = full_tree_root(layer)
     for empty in ZERO_HASHES[level:depth]:
         root = sha256(root + empty).digest()
     return root
+
+
+def full_tree_root(nodes: list[bytes]) -> bytes:
+    """Root of a power of two of nodes; uses the list up.
+
+    It grows level by level while it is read, until only the root is left.
+    """
+    pairs = iter(nodes)
+    for left, right in zip(pairs, pairs, strict=False):
+        nodes.append(sha256(left + right).digest())
+    return nodes[-1]
 
 
 def mix_in_length(root: bytes, length: int) -> bytes:

@@ -17,13 +17,24 @@ from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from lightclient.errors import DecodeError
-from lightclient.ssz.hashing import hash_pairs, merkleize, mix_in_length, pack
+from lightclient.ssz.hashing import (
+    ZERO_NODE,
+    full_tree_root,
+    hash_pairs,
+    merkleize,
+    mix_in_length,
+    next_power_of_two,
+    pack,
+)
 
 T = TypeVar("T")
 Json = Any
 """What ``json.loads`` returns: checked at run time, field by field."""
 
 _OFFSET_SIZE: Final = 4
+_FEW_LEAVES: Final = 3
+"""So many missing fields cost less as zero leaves than as zero subtrees."""
+_ZERO_LEAVES: Final = (ZERO_NODE,) * _FEW_LEAVES
 _DECIMAL = re.compile(r"[0-9]{1,78}", re.ASCII)
 _HEX = re.compile(r"0[xX](?:[0-9a-fA-F]{2})*", re.ASCII)
 
@@ -153,6 +164,7 @@ class Bytes(SSZType[bytes]):
 
     def __init__(self, size: int) -> None:
         self.fixed_size: int = size
+        self._is_full_tree = size >= 64 and size & (size - 1) == 0
 
     def from_fixed(self, raw: Any) -> bytes:
         return bytes(raw)
@@ -172,6 +184,8 @@ class Bytes(SSZType[bytes]):
     def hash_tree_root(self, value: bytes) -> bytes:
         if self.fixed_size <= 32:
             return value.ljust(32, b"\0")
+        if self._is_full_tree and len(value) == self.fixed_size:
+            return full_tree_root(hash_pairs(value))
         return merkleize(pack(value))
 
     def default(self) -> bytes:
@@ -205,6 +219,8 @@ class ByteList(SSZType[bytes]):
         return value
 
     def hash_tree_root(self, value: bytes) -> bytes:
+        if self.limit <= 32:  # one chunk, whatever it holds
+            return mix_in_length(value.ljust(32, b"\0"), len(value))
         return mix_in_length(merkleize(pack(value), (self.limit + 31) // 32), len(value))
 
     def default(self) -> bytes:
@@ -414,6 +430,7 @@ class Container(SSZType[T]):
             for index, kind in enumerate(self._types)
             if not (isinstance(kind, Bytes) and kind.fixed_size == 32)
         )
+        self._missing_leaves = next_power_of_two(len(self._types)) - len(self._types)
         # Each variable field with the one whose offset ends it; the last one ends with the bytes.
         self._ends: tuple[tuple[int, int | None], ...] = tuple(
             zip(self._variable, [*self._variable[1:], None], strict=False)
@@ -482,7 +499,10 @@ class Container(SSZType[T]):
         nodes = list(self._values(value))
         for index, hash_tree_root in self._roots:
             nodes[index] = hash_tree_root(nodes[index])
-        return merkleize(nodes)
+        if self._missing_leaves > _FEW_LEAVES:
+            return merkleize(nodes)
+        nodes += _ZERO_LEAVES[: self._missing_leaves]
+        return full_tree_root(nodes)
 
     def default(self) -> T:
         return self.factory(*(kind.default() for kind in self._types))

@@ -66,7 +66,7 @@ def test_bitvectors_have_the_oracle_s_root(length: int) -> None:
 
 
 @pytest.mark.parametrize("size", [20, 32, 48, 64, 96])
-@pytest.mark.parametrize("length", [1, 2, 3, 7, 32])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 32, 63, 64, 65, 100, 128, 512])
 def test_vectors_of_keys_have_the_oracle_s_root(length: int, size: int) -> None:
     data = (sha256(b"%d" % size).digest() * (length * size))[: length * size]
     _same_root(ByteVectors(length, size), OracleVector[OracleByteVector[size], length], data)
@@ -155,8 +155,9 @@ def _slow_root(leaves: list[bytes], limit: int) -> bytes:
     return layer[0]
 
 
-@given(st.lists(nodes, max_size=20), st.integers(0, 20))
-def test_merkleize_pads_with_zero_nodes_up_to_its_limit(leaves: list[bytes], room: int) -> None:
+@given(st.lists(st.integers(0, 255), max_size=150), st.integers(0, 150))
+def test_merkleize_pads_with_zero_nodes_up_to_its_limit(numbers: list[int], room: int) -> None:
+    leaves = [sha256(bytes([number])).digest() for number in numbers]
     assert merkleize(leaves) == _slow_root(leaves, len(leaves))
     limit = len(leaves) + room
     assert merkleize(leaves, limit) == _slow_root(leaves, limit)

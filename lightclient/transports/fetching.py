@@ -6,10 +6,12 @@ Nothing of the answer is interpreted here (``answers`` does that). What escapes 
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
@@ -90,9 +92,12 @@ def make_client(ca_file: str | None, transport: httpx.AsyncBaseTransport | None)
         import httpx
 
         try:
-            verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+            verify = _ssl_context(
+                ca_file, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+            )
         except (OSError, ValueError):
-            raise ConfigError(f"no CA certificates can be read from {ca_file}") from None
+            source = ca_file or "SSL_CERT_FILE or SSL_CERT_DIR"
+            raise ConfigError(f"no CA certificates can be read from {source}") from None
         try:
             return httpx.AsyncClient(
                 verify=verify,
@@ -102,13 +107,23 @@ def make_client(ca_file: str | None, transport: httpx.AsyncBaseTransport | None)
                 cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
                 limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
             )
-        except (OSError, ssl.SSLError):
-            reason = "SSL_CERT_FILE or SSL_CERT_DIR names no readable CA certificates"
         except (ValueError, ImportError, httpx.InvalidURL):
-            reason = "a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used"
-        raise ConfigError(reason)
+            pass
+        # Raised here: the causes quote the proxy's URL.
+        raise ConfigError("a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used")
 
     return factory
+
+
+@lru_cache(maxsize=4)
+def _ssl_context(ca_file: str | None, *_environment: str | None) -> ssl.SSLContext:
+    """Shared by all providers: reading the usual authorities takes tens of milliseconds.
+
+    ``_environment`` is what httpx looks at, for the cache to notice a change.
+    """
+    import httpx
+
+    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
 
 
 class Fetcher:
@@ -289,24 +304,27 @@ class Fetcher:
         """An error of the HTTP library, the TLS library or the system as one of ours."""
         import httpx
 
-        said = self._address.redactor.quote(str(error))
+        chain = _chain(error)
+        # Some layers pass an error on without its words.
+        said = self._address.redactor.quote(next(filter(None, map(str, chain)), ""))
         detail = f" ({said})" if said else ""
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             return self.failure(MalformedAnswer, f"a URL that cannot be used{detail}")
         if isinstance(error, DecodeError):
             return self.failure(MalformedAnswer, f"the answer is {said}")
-        return self.failure(ProviderUnavailable, self._why_unavailable(error, said) + detail)
+        return self.failure(ProviderUnavailable, self._why_unavailable(chain) + detail)
 
-    def _why_unavailable(self, error: Exception, said: str) -> str:
+    def _why_unavailable(self, chain: list[BaseException]) -> str:
         import httpx
 
+        error = chain[0]
         if isinstance(error, httpx.ProxyError):
             return "the proxy does not let us through"
         if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
             return f"no connection within {self._timeouts.connect:g} s"
         if isinstance(error, httpx.TimeoutException):
             return "silent for too long"
-        if "CERTIFICATE_VERIFY_FAILED" in said:
+        if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
             return (
                 "its TLS certificate is not signed by a known authority; for a private one name "
                 "the CA file (SSL_CERT_FILE or ca_file)"
@@ -316,6 +334,14 @@ class Fetcher:
         if isinstance(error, httpx.ConnectError):
             return "cannot be reached"
         return "the connection failed"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and what caused it, a few links deep."""
+    chain = [error]
+    while len(chain) < 8 and (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    return chain
 
 
 def _outside_errors() -> tuple[type[Exception], ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import anyio
+import anyio.lowlevel
 
 from lightclient.config import Network
 from lightclient.containers import (

@@ -1,6 +1,17 @@
 """The client that ties the rooms together, async and blocking."""
 
 from lightclient.client.blocking import BlockingLightClient
-from lightclient.client.light_client import LightClient, Status, SyncState, wall_clock_ms
+from lightclient.client.fetching import Provider
+from lightclient.client.light_client import LightClient, wall_clock_ms
+from lightclient.client.status import Status, SyncState
+from lightclient.client.subscriptions import HeaderIterator
 
-__all__ = ["BlockingLightClient", "LightClient", "Status", "SyncState", "wall_clock_ms"]
+__all__ = [
+    "BlockingLightClient",
+    "HeaderIterator",
+    "LightClient",
+    "Provider",
+    "Status",
+    "SyncState",
+    "wall_clock_ms",
+]

@@ -1,11 +1,14 @@
 """A blocking face of :class:`LightClient` for scripts and wallets that are not async.
 
-The client runs in a thread of its own; callbacks are called there.
+The client runs in a thread of its own; callbacks are called there. Methods may be called from any
+other thread; in a callback only :meth:`BlockingLightClient.stop` and what does not wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -13,24 +16,35 @@ from typing import Any, Self
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from lightclient.client.light_client import LightClient, Status
+from lightclient.client.fetching import Provider
+from lightclient.client.light_client import LightClient
+from lightclient.client.status import Status
+from lightclient.client.subscriptions import HeaderIterator
 from lightclient.errors import NotSyncedError
 from lightclient.sync import VerifiedHeader
 
 
 class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
-    """:class:`LightClient` without ``await``; takes the same arguments; a context manager."""
+    """:class:`LightClient` without ``await``; takes the same arguments; a context manager.
+
+    A failure of the client is raised as there.
+    """
 
     def __init__(self, **arguments: Any) -> None:
         self._client = LightClient(**arguments)
         self._exit_stack = ExitStack()
         self._portal: BlockingPortal | None = None
+        self._thread = 0
 
     def __enter__(self) -> Self:
+        if self._portal is not None:
+            raise RuntimeError("this client is already running")
         with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(self._portal.wrap_async_context_manager(self._client))
+            portal = stack.enter_context(start_blocking_portal(name="lightclient"))
+            stack.enter_context(portal.wrap_async_context_manager(self._client))
+            self._thread = portal.call(threading.get_ident)
             self._exit_stack = stack.pop_all()
+        self._portal = portal
         return self
 
     def __exit__(
@@ -39,12 +53,27 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._exit_stack.__exit__(kind, error, trace)
         self._portal = None
+        self._exit_stack.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """Leave the context by hand."""
+        """Leave the context by hand; once is enough."""
         self.__exit__(None, None, None)
+
+    def run(self) -> None:
+        """Wait until :meth:`stop` or :meth:`close` is called elsewhere, such as in a callback.
+
+        Raises:
+            LightClientError: a failure that cannot heal.
+        """
+        self._running().call(self._client.run)
+
+    def stop(self) -> None:
+        """Stop following: iterators end, :meth:`run` returns; headers can still be read."""
+        if threading.get_ident() == self._thread:
+            self._client.stop()  # in a callback
+        else:
+            self._running().call(self._client.stop)
 
     @property
     def finalized_header(self) -> VerifiedHeader | None:
@@ -61,6 +90,11 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         """Where the client stands now."""
         return self._client.status
 
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """The providers in the order in which they are asked."""
+        return self._client.providers
+
     def age(self, header: VerifiedHeader) -> float:
         """Seconds since the start of the header's slot."""
         return self._client.age(header)
@@ -69,17 +103,15 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         """Wait for the head of the chain; returns the finalized header then.
 
         Raises:
-            NotSyncedError: ``timeout`` (seconds) passed before.
+            NotSyncedError: ``timeout`` (seconds) passed before, or the client was stopped.
             LightClientError: a failure that cannot heal.
         """
         return self._running().call(self._wait_until_synced, timeout)
 
     async def _wait_until_synced(self, seconds: float | None) -> VerifiedHeader:
-        try:
-            with anyio.fail_after(seconds):
-                return await self._client.wait_until_synced()
-        except TimeoutError:
-            raise NotSyncedError(f"not synced after {seconds} seconds") from None
+        with anyio.move_on_after(seconds):
+            return await self._client.wait_until_synced()
+        raise NotSyncedError(f"not synced after {seconds} seconds")
 
     def finalized_headers(self) -> Iterator[VerifiedHeader]:
         """The current finalized header, then each new one; blocks in between."""
@@ -89,11 +121,21 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         """The current optimistic header, then each new one; blocks in between."""
         return self._iterate(self._client.optimistic_headers)
 
-    def _iterate(
-        self, subscribe: Callable[[], AsyncIterator[VerifiedHeader]]
-    ) -> Iterator[VerifiedHeader]:
-        portal, headers = self._running(), subscribe()
-        while (header := portal.call(_next, headers)) is not None:
+    def _iterate(self, subscribe: Callable[[], HeaderIterator]) -> Iterator[VerifiedHeader]:
+        portal = self._running()
+        return self._headers(portal, portal.call(subscribe))
+
+    def _headers(self, portal: BlockingPortal, headers: HeaderIterator) -> Iterator[VerifiedHeader]:
+        while self._portal is portal:
+            try:
+                header = portal.call(_next, headers)
+            except (RuntimeError, CancelledError):
+                # The portal refuses or gives up calls while the client is closed in another thread.
+                if self._portal is portal:
+                    raise
+                return
+            if header is None:
+                return
             yield header
 
     def _running(self) -> BlockingPortal:
@@ -102,5 +144,5 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         return self._portal
 
 
-async def _next(headers: AsyncIterator[VerifiedHeader]) -> VerifiedHeader | None:
+async def _next(headers: HeaderIterator) -> VerifiedHeader | None:
     return await anext(headers, None)

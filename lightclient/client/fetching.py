@@ -7,13 +7,22 @@ brought progress is asked first; one that fails, lies or lags makes room for the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 
 from lightclient.containers import LightClientObject
-from lightclient.errors import TransportError, UnknownBootstrap
+from lightclient.errors import (
+    DecodeError,
+    MalformedAnswer,
+    NotServed,
+    ProviderRefused,
+    RateLimited,
+    TransportError,
+    UnknownBootstrap,
+)
 from lightclient.protocol import Rule, Verdict
 from lightclient.sync import (
     FetchBootstrap,
@@ -29,24 +38,51 @@ from lightclient.transports.base import Transport
 
 _logger = logging.getLogger("lightclient")
 
-# Reasons for a missing bootstrap that waiting does not change.
-_PERMANENT_REASONS = frozenset(
-    {"not_epoch_boundary", "too_old", "execution_block_hash", "unknown_root"}
-)
+# Reasons for a missing bootstrap that waiting may change; the others stay as they are.
+_PASSING_REASONS = frozenset({"not_finalized", "not_told"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Provider:
-    """A transport with what was last heard of it."""
+    """A transport with what was last heard of it.
+
+    Attributes:
+        last_error: why the last request failed; None if it was answered.
+        verdicts: how many of its objects were judged how, by the verdict's name.
+        paused_from_ms, paused_until_ms: the pause that it asked for, Unix milliseconds.
+    """
 
     transport: Transport
     last_error: TransportError | None = None
     verdicts: dict[str, int] = field(default_factory=dict)
+    paused_from_ms: int = 0
+    paused_until_ms: int = 0
 
     @property
     def name(self) -> str:
         """The transport's safe name."""
         return self.transport.name
+
+    def is_paused(self, now_ms: int) -> bool:
+        """Whether it asked to be left alone now; a clock that steps back ends a pause."""
+        return self.paused_from_ms <= now_ms < self.paused_until_ms
+
+    def note_failure(self, error: TransportError, now_ms: int) -> None:
+        """A request failed. Said once: a provider that stays down is not news at every request."""
+        before, self.last_error = self.last_error, error
+        is_news = before is None or str(before) != str(error)
+        _logger.log(
+            logging.WARNING if is_news else logging.DEBUG,
+            "Request failed",
+            extra={"lc": {"provider": self.name, "reason": error}},
+        )
+        self.note_pause(error, now_ms)
+
+    def note_pause(self, error: Exception, now_ms: int) -> None:
+        """Leave the provider alone for as long as ``error`` says that it asked for."""
+        if isinstance(error, RateLimited):
+            self.paused_from_ms = now_ms
+            self.paused_until_ms = now_ms + int(error.retry_after * 1000)
 
 
 @dataclass(slots=True)
@@ -55,7 +91,7 @@ class Fetcher:
 
     Args:
         clock: Unix milliseconds.
-        deliver: awaited with each outcome that has events.
+        deliver: awaited with each outcome that brought progress.
     """
 
     processor: Processor
@@ -75,88 +111,95 @@ class Fetcher:
         return cls(processor, [Provider(item) for item in transports], clock, deliver)
 
     @property
-    def bootstrap_refusal(self) -> UnknownBootstrap | None:
+    def bootstrap_refusal(self) -> ProviderRefused | None:
         """Why no provider will ever have the bootstrap; None while one still might."""
-        errors = [provider.last_error for provider in self.providers]
-        refusals = [
-            error
-            for error in errors
-            if isinstance(error, UnknownBootstrap) and error.reason in _PERMANENT_REASONS
-        ]
-        return refusals[0] if refusals and len(refusals) == len(errors) else None
+        refusals = [_final_refusal(provider.last_error) for provider in self.providers]
+        final = [error for error in refusals if error is not None]
+        if len(final) < len(refusals):
+            return None
+        # What is said of the root itself tells more than that an endpoint is missing.
+        return next((e for e in final if isinstance(e, UnknownBootstrap)), final[0])
 
-    async def perform(self, task: Task) -> bool:
-        """Ask providers in turn until one brings progress; False if none does."""
+    async def perform(self, task: Task, is_enough: Callable[[], bool] | None = None) -> bool:
+        """Ask providers in turn; whether any brought progress.
+
+        Args:
+            is_enough: whether to stop, looked at after each provider. By default the first to
+                bring progress is enough.
+        """
+        progress = False
         for provider in tuple(self.providers):
-            progress, satisfied = await self._ask(provider, task)
-            if progress:
-                self._prefer(provider)
-            if progress or satisfied:
-                return progress
-        return False
+            if provider.is_paused(self.clock()):
+                continue
+            progress = await self._ask(provider, task) or progress
+            if is_enough() if is_enough is not None else progress:
+                break
+        return progress
+
+    async def _ask(self, provider: Provider, task: Task) -> bool:
+        error: TransportError | None = None
+        values: Sequence[LightClientObject] = ()
+        try:
+            values, error = await self._fetch(provider.transport, task)
+        except TransportError as failed:
+            error = failed
+        except DecodeError as failed:
+            error = MalformedAnswer(str(failed), provider=provider.name)
+        progress = refused = False
+        for value in values:
+            outcome = await self.judge(provider, value)
+            progress = progress or outcome.progress
+            refused = outcome.verdict.is_refusal
+            if refused:
+                break
+            # Verification is CPU work: let others run between two objects.
+            await anyio.lowlevel.checkpoint()
+        if error is not None:
+            provider.note_failure(error, self.clock())
+        else:
+            provider.last_error = None
+        if progress and not refused and error is None:
+            self._prefer(provider)
+        return progress
 
     def _prefer(self, provider: Provider) -> None:
         if self.providers[0] is not provider:
             self.providers.remove(provider)
             self.providers.insert(0, provider)
 
-    async def _ask(self, provider: Provider, task: Task) -> tuple[bool, bool]:
-        """``(progress, satisfied)``: satisfied if asking others is pointless."""
-        progress = satisfied = False
-        try:
-            async for value in self._fetch(provider, task):
-                outcome = await self.judge(provider, value)
-                progress = progress or outcome.progress
-                satisfied = not outcome.verdict.is_refusal and self._is_fresh()
-                if outcome.verdict.is_refusal:
-                    break
-                # Verification is CPU work: let others run between two objects.
-                await anyio.lowlevel.checkpoint()
-        except TransportError as error:
-            provider.last_error = error
-            _logger.warning(
-                "Request failed", extra={"lc": {"provider": provider.name, "reason": error}}
-            )
-            return progress, False
-        provider.last_error = None
-        return progress, satisfied
-
-    async def _fetch(self, provider: Provider, task: Task) -> AsyncIterator[LightClientObject]:
-        transport = provider.transport
+    async def _fetch(
+        self, transport: Transport, task: Task
+    ) -> tuple[Sequence[LightClientObject], TransportError | None]:
         match task:
             case FetchBootstrap():
                 root = self.processor.trusted_block_root
                 assert root is not None  # without one, the embedder resets the store first
-                yield await transport.get_light_client_bootstrap(root)
+                return [await transport.get_light_client_bootstrap(root)], None
             case FetchUpdates(start_period, count):
                 answer = await transport.get_light_client_updates_by_range(start_period, count)
-                for update in usable_updates(answer.updates, task, self.processor.network):
-                    yield update
-                if answer.error is not None:
-                    raise answer.error
+                return usable_updates(answer.updates, task, self.processor.network), answer.error
             case FetchFinalityUpdate():
-                yield await transport.get_light_client_finality_update()
+                return [await transport.get_light_client_finality_update()], None
             case FetchOptimisticUpdate():
-                yield await transport.get_light_client_optimistic_update()
-
-    def _is_fresh(self) -> bool:
-        """Whether the head is so new that another provider can hardly know a newer one."""
-        header = self.processor.optimistic_header
-        if header is None:
-            return False
-        network = self.processor.network
-        return network.slot_at_time_ms(self.clock()) - header.slot <= 2
+                return [await transport.get_light_client_optimistic_update()], None
 
     async def judge(self, provider: Provider, value: LightClientObject) -> Outcome:
-        """Have one object judged; log a refusal; deliver events."""
+        """Have one object judged; log a refusal; deliver progress."""
         outcome = self.processor.process(value, self.clock())
         kind = outcome.verdict.kind.value
         provider.verdicts[kind] = provider.verdicts.get(kind, 0) + 1
         if outcome.verdict.is_refusal:
             _log_refusal(provider, value, outcome.verdict)
-        if outcome.events:
+        if outcome.progress:
             await self.deliver(outcome)
         return outcome
+
+
+def _final_refusal(error: TransportError | None) -> ProviderRefused | None:
+    """The error if waiting does not change it."""
+    if isinstance(error, UnknownBootstrap):
+        return None if error.reason in _PASSING_REASONS else error
+    return error if isinstance(error, NotServed) else None
 
 
 def _log_refusal(provider: Provider, value: LightClientObject, verdict: Verdict) -> None:

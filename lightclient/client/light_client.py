@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from enum import StrEnum
 from os import PathLike
 from types import TracebackType
 from typing import Self
@@ -22,65 +20,25 @@ import anyio.abc
 
 from lightclient.bls import Backend, choose_backend
 from lightclient.client.fetching import Fetcher, Provider
-from lightclient.client.subscriptions import HeaderCallback, HeaderFeed
+from lightclient.client.following import Follower
+from lightclient.client.pushes import Listener
+from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
+from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
 from lightclient.config import Network, resolve_network
 from lightclient.config.mapping import parse_root
-from lightclient.errors import (
-    ConfigError,
-    LightClientError,
-    NotServed,
-    NotSyncedError,
-    TransportError,
-)
+from lightclient.errors import ConfigError, LightClientError, NotSyncedError
 from lightclient.sync import (
-    FetchBootstrap,
-    FetchFinalityUpdate,
-    FetchOptimisticUpdate,
-    FetchUpdates,
+    Event,
     ForcedUpdatePolicy,
     NewFinalizedHeader,
     Outcome,
     Processor,
-    SyncPosition,
     VerifiedHeader,
-    milliseconds_until_next_task,
-    next_poll_ms,
-    next_task,
     sync_position,
 )
 from lightclient.transports.base import Transport
 
 _logger = logging.getLogger("lightclient")
-
-_BOOTSTRAP_ROUNDS = 3
-"""So often must all providers rule a bootstrap out before the client gives up."""
-
-
-class SyncState(StrEnum):
-    """How far the client is."""
-
-    BOOTSTRAPPING = "bootstrapping"
-    SYNCING = "syncing"
-    SYNCED = "synced"
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A moment's view of the client.
-
-    Attributes:
-        progress: share of the periods from the bootstrap to the head that is done, 0 to 1.
-        start_period, finalized_period: None before the bootstrap.
-        providers: how many there are; ``usable_providers`` did not fail the last time.
-    """
-
-    state: SyncState
-    progress: float
-    start_period: int | None
-    finalized_period: int | None
-    current_period: int
-    providers: int
-    usable_providers: int
 
 
 def wall_clock_ms() -> int:
@@ -98,17 +56,23 @@ def parse_trusted_block_root(value: bytes | str) -> bytes:
 
 
 class LightClient:
-    """Follows a chain from a trusted block root; an async context manager.
+    """Follows a chain from a trusted block root; an async context manager, good for one use.
 
     Args:
         network: a name ("mainnet"), a directory with ``config.yaml``, or a :class:`Network`.
         trusted_block_root: 32 bytes or 0x hex: the root of a finalized checkpoint block.
         transports: providers, asked in turn; a string is the base URL of a beacon node's REST API.
-        on_finalized_header, on_optimistic_header: called (awaited if async) with each new header.
+            The client opens and closes them.
+        on_finalized_header, on_optimistic_header: called (awaited if async) with each new header,
+            one call at a time and in order; the client waits for them. What they raise is logged.
         bls_backend: "milagro", "arkworks", "blst" or an instance; default: the fastest usable.
         forced_update: when to go on without finality; default never.
         audit_committees: compare every committee's aggregate key before its first use.
         clock: Unix milliseconds. rng: source of jitter.
+
+    An exception in the body of the context comes out as it is. A failure of the client itself is
+    raised by :meth:`run`, :meth:`wait_until_synced` and the iterators; if none of them had the
+    occasion, by leaving the context.
 
     Raises:
         ConfigError, BlsError: for arguments that cannot be used.
@@ -129,39 +93,44 @@ class LightClient:
         rng: random.Random | None = None,
     ) -> None:
         self.network = network if isinstance(network, Network) else resolve_network(network)
-        if not transports:
-            raise ConfigError("no transports: give at least one, such as a beacon node's REST URL")
         self.processor = Processor(
             self.network,
             parse_trusted_block_root(trusted_block_root),
             backend=_backend(bls_backend),
-            forced_update=ForcedUpdatePolicy(forced_update),
+            forced_update=_policy(forced_update),
             audit_committees=audit_committees,
         )
         self._clock = clock
-        self._uniform = (rng or random.Random()).uniform
         self._finalized = HeaderFeed("finalized", on_finalized_header)
         self._optimistic = HeaderFeed("optimistic", on_optimistic_header)
-        opened = [_rest(item) if isinstance(item, str) else item for item in transports]
-        self._fetcher = Fetcher.over(self.processor, opened, clock, self._deliver)
+        self._fetcher = Fetcher.over(self.processor, _opened(transports), clock, self._deliver)
+        self._follower = Follower(self._fetcher, clock, (rng or random.Random()).uniform)
+        self._listener = Listener(self._fetcher, clock)
         self._start_period: int | None = None
-        self._exit_stack = AsyncExitStack()
+        self._failure: Exception | None = None
+        self._has_raised = False
+        self._has_ended = False
+        # Made when the client is entered: they belong to the event loop.
+        self._exit_stack: AsyncExitStack | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._stopped: anyio.Event | None = None
-        self._failure: LightClientError | None = None
-        self._last_push_ms = 0
+        self._changed: anyio.Event | None = None
+        self._delivery: anyio.Lock | None = None
 
     # Life ---------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._stopped = anyio.Event()
-        await self._exit_stack.__aenter__()
-        for provider in self._fetcher.providers:
-            await provider.transport.open(self.network)
-            self._exit_stack.push_async_callback(_close, provider.transport)
-        self._tasks = await self._exit_stack.enter_async_context(anyio.create_task_group())
-        self._tasks.start_soon(self._follow)
-        self._tasks.start_soon(self._listen)
+        if self._exit_stack is not None:
+            raise RuntimeError("a LightClient is used once: make another one")
+        self._exit_stack = AsyncExitStack()
+        self._changed = anyio.Event()
+        self._delivery = anyio.Lock()
+        async with AsyncExitStack() as stack:
+            for provider in self._fetcher.providers:
+                stack.push_async_callback(_close, provider)
+                await provider.transport.open(self.network)
+            group = await stack.enter_async_context(_Background())
+            group.start_soon(self._work)
+            self._exit_stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -170,21 +139,56 @@ class LightClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        assert self._exit_stack is not None
         self.stop()
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
         await self._exit_stack.__aexit__(kind, error, trace)
+        if error is None and self._failure is not None and not self._is_failure_known:
+            raise self._failure
+
+    @property
+    def _is_failure_known(self) -> bool:
+        return self._has_raised or self._finalized.has_raised or self._optimistic.has_raised
+
+    async def _work(self) -> None:
+        async with anyio.create_task_group() as self._tasks:
+            if self._has_ended:
+                return
+            self._tasks.start_soon(self._guarded, self._follower.run)
+            self._tasks.start_soon(self._guarded, self._listener.run)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do ``work``; what it raises ends the client and reaches whoever waits for it."""
+        try:
+            await work()
+        except LightClientError as error:
+            _logger.error("Light client gives up", extra={"lc": {"reason": error}})
+            self._end(error)
+        except Exception as error:
+            _logger.exception("Light client failed: this is a fault in it or in a transport")
+            self._end(error)
 
     def stop(self) -> None:
-        """Stop following: iterators end, :meth:`run` returns."""
+        """Stop following: requests are given up, iterators end, :meth:`run` returns."""
         self._end(None)
 
-    def _end(self, failure: LightClientError | None) -> None:
+    def _end(self, failure: Exception | None) -> None:
         self._failure = self._failure or failure
+        self._has_ended = True
         self._finalized.close(self._failure)
         self._optimistic.close(self._failure)
-        if self._stopped is not None:
-            self._stopped.set()
+        self._notify()
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            self._has_raised = True
+            raise self._failure
 
     async def run(self) -> None:
         """Wait until :meth:`stop` is called.
@@ -193,11 +197,14 @@ class LightClient:
             LightClientError: a failure that cannot heal, such as a trusted block root that no
                 provider will ever have a bootstrap for.
         """
-        if self._stopped is None:
+        while not self._has_ended:
+            await self._wait_for_change()
+        self._raise_failure()
+
+    async def _wait_for_change(self) -> None:
+        if self._changed is None:
             raise RuntimeError("use the client as an async context manager first")
-        await self._stopped.wait()
-        if self._failure is not None:
-            raise self._failure
+        await self._changed.wait()
 
     # Results ------------------------------------------------------------------------------------
 
@@ -211,11 +218,11 @@ class LightClient:
         """The latest header that the sync committee signed; None before the bootstrap."""
         return self.processor.optimistic_header
 
-    def finalized_headers(self) -> AsyncIterator[VerifiedHeader]:
+    def finalized_headers(self) -> HeaderIterator:
         """The current finalized header, then each new one."""
         return self._finalized.subscribe(self.finalized_header)
 
-    def optimistic_headers(self) -> AsyncIterator[VerifiedHeader]:
+    def optimistic_headers(self) -> HeaderIterator:
         """The current optimistic header, then each new one."""
         return self._optimistic.subscribe(self.optimistic_header)
 
@@ -226,10 +233,16 @@ class LightClient:
             LightClientError: a failure that cannot heal.
             NotSyncedError: stopped before.
         """
-        async for _ in self.optimistic_headers():
-            if self.status.state is SyncState.SYNCED and self.finalized_header is not None:
-                return self.finalized_header
-        raise NotSyncedError("stopped before the head was reached")
+        while True:
+            self._raise_failure()
+            finalized = self.finalized_header
+            if finalized is not None and self.status.state is SyncState.SYNCED:
+                return finalized
+            if self._has_ended:
+                raise NotSyncedError("stopped before the head was reached")
+            # The clock may be corrected meanwhile, and that nobody announces.
+            with anyio.move_on_after(self.network.slot_duration_ms / 1000):
+                await self._wait_for_change()
 
     def age(self, header: VerifiedHeader) -> float:
         """Seconds since the start of the header's slot, by the client's clock."""
@@ -244,154 +257,68 @@ class LightClient:
     def status(self) -> Status:
         """Where the client stands now."""
         now_ms = self._clock()
-        position = self._position(now_ms)
-        start, finalized = self._start_period, position.finalized_period
-        if finalized is None or start is None:
-            state, progress = SyncState.BOOTSTRAPPING, 0.0
-        elif position.is_catching_up or not self._is_head_recent(now_ms):
-            goal = max(position.current_period - start, 1)
-            state, progress = SyncState.SYNCING, min((finalized - start) / goal, 1.0)
-        else:
-            state, progress = SyncState.SYNCED, 1.0
+        position = sync_position(self.processor.store, self.network, now_ms)
+        start = self._start_period
+        if start is None:
+            start = position.finalized_period
+        state, progress = sync_progress(
+            position,
+            start,
+            is_head_recent=is_head_recent(self.optimistic_header, self.network, now_ms),
+        )
         providers = self._fetcher.providers
         return Status(
             state=state,
             progress=progress,
             start_period=start,
-            finalized_period=finalized,
+            finalized_period=position.finalized_period,
             current_period=position.current_period,
             providers=len(providers),
             usable_providers=sum(item.last_error is None for item in providers),
         )
 
-    def _is_head_recent(self, now_ms: int) -> bool:
-        # As Nimbus: synced means at most two epochs behind the clock.
-        header = self.optimistic_header
-        assert header is not None
-        behind = self.network.slot_at_time_ms(now_ms) - header.slot
-        return behind <= 2 * self.network.preset.slots_per_epoch
-
-    def _position(self, now_ms: int) -> SyncPosition:
-        return sync_position(self.processor.store, self.network, now_ms)
-
-    # Following ----------------------------------------------------------------------------------
-
-    async def _follow(self) -> None:
-        try:
-            await self._follow_forever()
-        except LightClientError as error:
-            self._end(error)
-
-    async def _follow_forever(self) -> None:
-        next_sync_ms = next_head_ms = last_now_ms = 0
-        refused_rounds = 0
-        was_catching_up = True
-        while True:
-            now_ms = self._clock()
-            position = self._position(now_ms)
-            woke_behind = position.is_catching_up and not was_catching_up
-            if woke_behind or now_ms < last_now_ms:
-                next_sync_ms = next_head_ms = now_ms  # slept through periods, or the clock stepped
-            was_catching_up, last_now_ms = position.is_catching_up, now_ms
-            await self._force_update(now_ms)
-            if now_ms >= next_sync_ms and isinstance(
-                task := next_task(position), FetchBootstrap | FetchUpdates
-            ):
-                progress = await self._fetcher.perform(task)
-                refused_rounds = self._count_refusals(task, refused_rounds)
-                now_ms = self._clock()
-                next_sync_ms = now_ms + self._wait_ms(now_ms, progress=progress)
-                if progress:
-                    continue
-            elif not position.is_catching_up and now_ms >= next_head_ms:
-                await self._poll_head(now_ms)
-                next_head_ms = next_poll_ms(self.network, self._clock(), self._uniform)
-            await self._sleep_until(min(next_sync_ms, next_head_ms), position)
-
-    def _wait_ms(self, now_ms: int, *, progress: bool) -> int:
-        position = self._position(now_ms)
-        return milliseconds_until_next_task(
-            position, self.network, now_ms, progress=progress, uniform=self._uniform
-        )
-
-    async def _sleep_until(self, when_ms: int, position: SyncPosition) -> None:
-        # Never longer than a slot: a machine that sleeps for days must notice when it wakes.
-        delay_ms = when_ms - self._clock()
-        if position.is_catching_up:
-            delay_ms = max(delay_ms, 1)
-        await anyio.sleep(min(max(delay_ms, 1), self.network.slot_duration_ms) / 1000)
-
-    def _count_refusals(self, task: FetchBootstrap | FetchUpdates, rounds: int) -> int:
-        refusal = self._fetcher.bootstrap_refusal
-        if not isinstance(task, FetchBootstrap) or refusal is None:
-            return 0
-        if rounds + 1 >= _BOOTSTRAP_ROUNDS:
-            raise refusal
-        return rounds + 1
-
-    async def _force_update(self, now_ms: int) -> None:
-        outcome = self.processor.tick(now_ms)
-        if outcome is not None:
-            _logger.warning(
-                "Forced update: going on without finality",
-                extra={"lc": {"finalized_slot": getattr(self.finalized_header, "slot", None)}},
-            )
-            await self._deliver(outcome)
-
-    async def _poll_head(self, now_ms: int) -> None:
-        if now_ms - self._last_push_ms <= 2 * self.network.slot_duration_ms:
-            return  # a provider pushes: no need to ask
-        if self._expects_finality(now_ms):
-            await self._fetcher.perform(FetchFinalityUpdate())
-        header = self.optimistic_header
-        if header is None or self.network.slot_at_time_ms(now_ms) - header.slot > 1:
-            await self._fetcher.perform(FetchOptimisticUpdate())
-
-    def _expects_finality(self, now_ms: int) -> bool:
-        """Whether a newer finalized header should exist: finality trails by two epochs."""
-        header = self.finalized_header
-        assert header is not None
-        epoch = self.network.compute_epoch_at_slot
-        return epoch(self.network.slot_at_time_ms(now_ms)) - epoch(header.slot) > 2
-
-    async def _listen(self) -> None:
-        """Take pushed updates from the first provider that can push, while at the head."""
-        retry_ms = 4 * self.network.slot_duration_ms
-        while True:
-            if not self._position(self._clock()).is_catching_up:
-                for provider in self.providers:
-                    await self._listen_to(provider)
-            await anyio.sleep(min(retry_ms, 60_000) / 1000)
-
-    async def _listen_to(self, provider: Provider) -> None:
-        try:
-            async for update in provider.transport.stream_updates():
-                outcome = await self._fetcher.judge(provider, update)
-                if not outcome.verdict.is_refusal:
-                    self._last_push_ms = self._clock()
-                if self._position(self._clock()).is_catching_up:
-                    return
-        except NotServed:
-            return
-        except TransportError as error:
-            _logger.info(
-                "Event stream ended; polling instead",
-                extra={"lc": {"provider": provider.name, "reason": error}},
-            )
-
     # Telling ------------------------------------------------------------------------------------
 
     async def _deliver(self, outcome: Outcome) -> None:
+        """Tell all listeners of progress: iterators at once, callbacks one at a time."""
         for event in outcome.events:
             if self._start_period is None:
                 period = self.network.compute_sync_committee_period_at_slot
                 self._start_period = period(event.header.slot)
-            if isinstance(event, NewFinalizedHeader):
-                _log_header("New LC finalized header", event.header)
-                await self._finalized.publish(event.header)
-            else:
-                _log_header("New LC optimistic header", event.header)
-                await self._optimistic.publish(event.header)
+            feed = self._feed_of(event)
+            _log_header(f"New LC {feed.name} header", event.header)
+            feed.push(event.header)
+        self._notify()
+        assert self._delivery is not None  # only a client that was entered fetches anything
+        async with self._delivery:
+            for event in outcome.events:
+                await self._feed_of(event).call(event.header)
+
+    def _feed_of(self, event: Event) -> HeaderFeed:
+        return self._finalized if isinstance(event, NewFinalizedHeader) else self._optimistic
+
+
+class _Background:
+    """A task group whose context's body and whose tasks raise their exceptions as they are.
+
+    A plain one wraps the exception of the body it surrounds, here the caller's own code.
+    """
+
+    def __init__(self) -> None:
+        self._group = anyio.create_task_group()
+
+    async def __aenter__(self) -> anyio.abc.TaskGroup:
+        return await self._group.__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._group.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:
+            # No task lets an Exception through; what comes here is such as KeyboardInterrupt.
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
 
 
 def _log_header(message: str, header: VerifiedHeader) -> None:
@@ -409,14 +336,33 @@ def _backend(value: str | Backend | None) -> Backend:
     return choose_backend(value) if value is None or isinstance(value, str) else value
 
 
+def _policy(value: ForcedUpdatePolicy | str) -> ForcedUpdatePolicy:
+    try:
+        return ForcedUpdatePolicy(value)
+    except ValueError:
+        known = ", ".join(ForcedUpdatePolicy)
+        raise ConfigError(f"unknown forced update policy {value!r}; one of: {known}") from None
+
+
+def _opened(transports: Sequence[Transport | str]) -> list[Transport]:
+    if isinstance(transports, str):
+        raise ConfigError("transports is a list of transports or URLs, not a single string")
+    if not transports:
+        raise ConfigError("no transports: give at least one, such as a beacon node's REST URL")
+    return [_rest(item) if isinstance(item, str) else item for item in transports]
+
+
 def _rest(url: str) -> Transport:
-    from lightclient.transports.rest import (
-        RestTransport,
-    )  # imports httpx: only for those who use it
+    # Imports httpx: only for those who use it.
+    from lightclient.transports.rest import RestTransport
 
     return RestTransport(url)
 
 
-async def _close(transport: Transport) -> None:
+async def _close(provider: Provider) -> None:
+    """Close a transport whatever happens; one that cannot be closed keeps no other open."""
     with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-        await transport.aclose()
+        try:
+            await provider.transport.aclose()
+        except Exception:
+            _logger.exception("Transport %s could not be closed", provider.name)

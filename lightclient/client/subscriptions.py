@@ -9,39 +9,92 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from typing import Self, TypeAlias
+from weakref import ref
 
 import anyio
+import anyio.lowlevel
 
 from lightclient.sync import VerifiedHeader
 
 HeaderCallback: TypeAlias = Callable[[VerifiedHeader], Awaitable[None] | None]
 
-_KEPT_HEADERS = 1024
+MAX_UNREAD_HEADERS = 1024
 _logger = logging.getLogger("lightclient")
 
 
-class _Subscription:
-    def __init__(self) -> None:
-        self.headers: deque[VerifiedHeader] = deque(maxlen=_KEPT_HEADERS)
-        self.changed = anyio.Event()
+class HeaderIterator(AsyncIterator[VerifiedHeader]):
+    """Headers as they come; may be left at any time.
+
+    Listens from the moment it is made. An object and not an async generator, so that nothing needs
+    closing when a loop over it is left: once dropped it is forgotten.
+    """
+
+    def __init__(self, feed: HeaderFeed, first: VerifiedHeader | None) -> None:
+        self._feed = feed
+        self._unread: deque[VerifiedHeader] = deque(maxlen=MAX_UNREAD_HEADERS)
+        self._changed: anyio.Event | None = None
+        self._is_closed = False
+        if first is not None:
+            self._unread.append(first)
+
+    def push(self, header: VerifiedHeader) -> None:
+        """One more header to read."""
+        if len(self._unread) == MAX_UNREAD_HEADERS:
+            _logger.debug("A slow listener loses the oldest header that it has not read")
+        self._unread.append(header)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        if self._changed is not None:
+            self._changed.set()
+
+    async def __anext__(self) -> VerifiedHeader:
+        await anyio.lowlevel.checkpoint()
+        while not self._unread:
+            if self._is_closed:
+                raise StopAsyncIteration
+            if self._feed.is_closed:
+                self._feed.raise_failure()
+                raise StopAsyncIteration
+            if self._changed is None or self._changed.is_set():
+                self._changed = anyio.Event()
+            await self._changed.wait()
+        return self._unread.popleft()
+
+    async def aclose(self) -> None:
+        """End the iteration; may be left out."""
+        self._is_closed = True
+        self._unread.clear()
+        self.wake()
+        await anyio.lowlevel.checkpoint()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 class HeaderFeed:
     """One kind of header, to a callback and any number of iterators."""
 
     def __init__(self, name: str, callback: HeaderCallback | None) -> None:
-        self._name = name
+        self.name = name
         self._callback = callback
-        self._subscriptions: set[_Subscription] = set()
-        self._closed = False
+        self._iterators: list[ref[HeaderIterator]] = []
         self._failure: Exception | None = None
+        self.is_closed = False
+        self.has_raised = False
 
-    async def publish(self, header: VerifiedHeader) -> None:
-        """Tell all listeners. A callback's exception is logged and harms nobody else."""
-        for subscription in self._subscriptions:
-            subscription.headers.append(header)
-            subscription.changed.set()
+    def push(self, header: VerifiedHeader) -> None:
+        """Hand ``header`` to all iterators."""
+        for iterator in self._listening():
+            iterator.push(header)
+
+    async def call(self, header: VerifiedHeader) -> None:
+        """Call the callback; its exception is logged and harms nobody else."""
         if self._callback is None:
             return
         try:
@@ -49,30 +102,29 @@ class HeaderFeed:
             if inspect.isawaitable(result):
                 await result
         except Exception:
-            _logger.exception("A %s header callback failed", self._name)
+            _logger.exception("A %s header callback failed", self.name)
 
     def close(self, failure: Exception | None = None) -> None:
         """End all iterators, or make them raise ``failure``, once they have read what they have."""
-        self._closed = True
+        self.is_closed = True
         self._failure = failure
-        for subscription in self._subscriptions:
-            subscription.changed.set()
+        for iterator in self._listening():
+            iterator.wake()
 
-    async def subscribe(self, first: VerifiedHeader | None) -> AsyncIterator[VerifiedHeader]:
+    def raise_failure(self) -> None:
+        """Raise what the feed was closed with, if anything."""
+        if self._failure is not None:
+            self.has_raised = True
+            raise self._failure
+
+    def subscribe(self, first: VerifiedHeader | None) -> HeaderIterator:
         """Headers from ``first`` (the current one, if there is one) on."""
-        subscription = _Subscription()
-        if first is not None:
-            subscription.headers.append(first)
-        self._subscriptions.add(subscription)
-        try:
-            while True:
-                while subscription.headers:
-                    yield subscription.headers.popleft()
-                if self._closed:
-                    if self._failure is not None:
-                        raise self._failure
-                    return
-                subscription.changed = anyio.Event()
-                await subscription.changed.wait()
-        finally:
-            self._subscriptions.discard(subscription)
+        iterator = HeaderIterator(self, first)
+        self._iterators.append(ref(iterator))
+        return iterator
+
+    def _listening(self) -> list[HeaderIterator]:
+        """The iterators still held by somebody, perhaps in another thread; forgets the others."""
+        held = [(reference, reference()) for reference in self._iterators]
+        self._iterators = [reference for reference, iterator in held if iterator is not None]
+        return [iterator for _, iterator in held if iterator is not None]

@@ -37,16 +37,13 @@ class ForcedUpdateWatch:
     network: Network
     last_progress_ms: int | None = None
     duplicates: int = 0
-    last_count_ms: int = 0
+    last_count_ms: int | None = None
 
-    def _slots_ms(self, slots: float) -> float:
-        return slots * self.network.slot_duration_ms
-
-    def note_progress(self, now_ms: int) -> None:
-        """The store moved on: start counting afresh."""
+    def note_progress(self, now_ms: int | None) -> None:
+        """The store moved on: start counting afresh; None if the time is not known yet."""
         self.last_progress_ms = now_ms
         self.duplicates = 0
-        self.last_count_ms = 0
+        self.last_count_ms = None
 
     def note_update(
         self, update: AnyUpdate, verdict: Verdict, store: LightClientStore, now_ms: int
@@ -54,8 +51,8 @@ class ForcedUpdateWatch:
         """An update was judged: perhaps it repeats the best valid one."""
         if self.policy is not ForcedUpdatePolicy.NIMBUS:
             return
-        if self.last_progress_ms is None:
-            self.last_progress_ms = now_ms
+        if self.last_progress_ms is None or now_ms < self.last_progress_ms:
+            self.note_progress(now_ms)  # never noted, or the clock stepped back
         repeats = (
             verdict.kind is VerdictKind.DUPLICATE
             and isinstance(update, LightClientUpdate)
@@ -63,11 +60,16 @@ class ForcedUpdateWatch:
         )
         if (
             repeats
-            and now_ms - self.last_progress_ms >= self._slots_ms(_SLOTS_BEFORE_COUNTING)
-            and now_ms - self.last_count_ms >= self._slots_ms(_SLOTS_BETWEEN_COUNTS)
+            and self._has_passed(self.last_progress_ms, _SLOTS_BEFORE_COUNTING, now_ms)
+            and self._has_passed(self.last_count_ms, _SLOTS_BETWEEN_COUNTS, now_ms)
         ):
             self.duplicates += 1
             self.last_count_ms = now_ms
+
+    def _has_passed(self, since_ms: int | None, slots: float, now_ms: int) -> bool:
+        if since_ms is None:
+            return True
+        return now_ms - since_ms >= slots * self.network.slot_duration_ms
 
     def is_due(self, store: LightClientStore, now_ms: int) -> bool:
         """Whether the policy allows a forced update now; the protocol's timeout comes on top."""
@@ -77,6 +79,6 @@ class ForcedUpdateWatch:
             return True
         return (
             self.last_progress_ms is not None
-            and now_ms - self.last_progress_ms >= self._slots_ms(_SLOTS_WITHOUT_PROGRESS)
+            and self._has_passed(self.last_progress_ms, _SLOTS_WITHOUT_PROGRESS, now_ms)
             and self.duplicates >= _COUNTED_DUPLICATES
         )

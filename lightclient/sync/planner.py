@@ -16,6 +16,7 @@ from lightclient.protocol import LightClientStore
 
 MAX_PERIODS_PER_REQUEST = 128
 _LEAST_WAIT_SLOTS = 10 / 12  # Nimbus waits at least 10 of its 12 seconds
+_POLL_WINDOW = (0.4, 0.6)  # of a slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,10 @@ def milliseconds_until_next_task(
     """
     if position.is_catching_up:
         return 0 if progress else _jittered(0, network, uniform)
-    if not position.is_finalized_optimistic:
+    if progress and not position.is_next_sync_committee_known:
+        return 0  # as after a bootstrap: the next committee may be had at once
+    if not (position.is_finalized_optimistic and position.is_next_sync_committee_known):
+        # Also while the next committee is missing: it must be learnt before the period ends.
         last_slot = network.compute_start_slot_at_sync_committee_period(position.current_period + 1)
         until_last_slot = network.slot_start_ms(last_slot - 1) - now_ms
         return _jittered(max(until_last_slot, 0), network, uniform)
@@ -140,8 +144,10 @@ def next_poll_ms(network: Network, now_ms: int, uniform: Callable[[float, float]
     """
     duration = network.slot_duration_ms
     slot_start = network.slot_start_ms(network.slot_at_time_ms(now_ms))
-    due = slot_start + int(duration * uniform(0.4, 0.6))
-    return due if due > now_ms else due + duration
+    earliest, latest = _POLL_WINDOW
+    if now_ms >= slot_start + int(duration * earliest):
+        slot_start += duration  # one poll a slot, whatever the draws
+    return slot_start + int(duration * uniform(earliest, latest))
 
 
 def usable_updates(
@@ -149,13 +155,14 @@ def usable_updates(
 ) -> list[LightClientUpdate]:
     """What of an answer is worth judging: of the periods asked for, one each, in order.
 
-    Servers send too much, twice, or out of order; none of that needs to stop the sync.
+    Servers send too much, twice, out of order, or updates that another period's committee signed;
+    none of that needs to stop the sync.
     """
     period = network.compute_sync_committee_period_at_slot
     wanted = range(task.start_period, task.start_period + task.count)
     by_period: dict[int, LightClientUpdate] = {}
     for update in updates:
         attested_period = period(update.attested_header.beacon.slot)
-        if attested_period in wanted:
+        if attested_period in wanted and attested_period == period(update.signature_slot):
             by_period.setdefault(attested_period, update)
     return [by_period[key] for key in sorted(by_period)]

@@ -18,6 +18,7 @@ from lightclient.containers import (
 )
 from lightclient.errors import ConfigError
 from lightclient.protocol import (
+    ACCEPTED,
     LightClientStore,
     Rule,
     SignatureVerifier,
@@ -126,7 +127,7 @@ class Processor:
             return Outcome(verdict)
         return Outcome(verdict, self._adopt(store, now_ms), progress=True)
 
-    def _adopt(self, store: LightClientStore, now_ms: int) -> tuple[Event, ...]:
+    def _adopt(self, store: LightClientStore, now_ms: int | None) -> tuple[Event, ...]:
         self.store = store
         self._audit_first = store.current_sync_committee
         self._forced_updates.note_progress(now_ms)
@@ -211,18 +212,22 @@ class Processor:
         current_slot = self.network.slot_at_time_ms(now_ms)
         if not process_light_client_store_force_update(store, current_slot, self.network):
             return None
-        assert best is not None
-        return replace(
-            self._outcome(Verdict(VerdictKind.ACCEPTED), before, best, now_ms), progress=True
-        )
+        assert best is not None  # or it would not have been due
+        # Whatever the update brought: the next forced one waits as long as this one did.
+        self._forced_updates.note_progress(now_ms)
+        return replace(self._outcome(ACCEPTED, before, best, now_ms), progress=True)
 
     def reset_to_finalized_header(
-        self, header: LightClientHeader, sync_committee: SyncCommittee, now_ms: int = 0
+        self,
+        header: LightClientHeader,
+        sync_committee: SyncCommittee,
+        now_ms: int | None = None,
     ) -> tuple[Event, ...]:
         """Start over at a header the caller trusts, with the sync committee of its period.
 
         The next committee is unknown afterwards. The caller vouches for both values: only their
-        form is checked.
+        form is checked. Without ``now_ms``, the time without progress (see
+        :class:`ForcedUpdatePolicy`) is counted from the next object on.
 
         Raises:
             ConfigError: the committee is of another size, or the header proves a wrong payload.

@@ -1,0 +1,58 @@
+"""How far a client is, at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lightclient.config import Network
+from lightclient.sync import SyncPosition, VerifiedHeader
+
+
+class SyncState(StrEnum):
+    """How far the client is."""
+
+    BOOTSTRAPPING = "bootstrapping"
+    SYNCING = "syncing"
+    SYNCED = "synced"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A moment's view of the client.
+
+    Attributes:
+        progress: share of the periods from the bootstrap to the head that is done, 0 to 1.
+        start_period, finalized_period: None before the bootstrap.
+        providers: how many there are; ``usable_providers`` did not fail the last time.
+    """
+
+    state: SyncState
+    progress: float
+    start_period: int | None
+    finalized_period: int | None
+    current_period: int
+    providers: int
+    usable_providers: int
+
+
+def sync_progress(
+    position: SyncPosition, start_period: int | None, *, is_head_recent: bool
+) -> tuple[SyncState, float]:
+    """State and progress, 0 to 1; ``start_period`` is that of the first finalized header."""
+    finalized = position.finalized_period
+    if finalized is None or start_period is None:
+        return SyncState.BOOTSTRAPPING, 0.0
+    if not position.is_catching_up and is_head_recent:
+        return SyncState.SYNCED, 1.0
+    goal = position.current_period - start_period
+    done = 1.0 if goal <= 0 else (finalized - start_period) / goal
+    return SyncState.SYNCING, min(max(done, 0.0), 1.0)
+
+
+def is_head_recent(header: VerifiedHeader | None, network: Network, now_ms: int) -> bool:
+    """Whether ``header`` is at most two epochs behind the clock, which Nimbus calls synced."""
+    if header is None:
+        return False
+    behind = network.slot_at_time_ms(now_ms) - header.slot
+    return behind <= 2 * network.preset.slots_per_epoch

@@ -6,19 +6,15 @@ Nothing of the answer is interpreted here (``answers`` does that). What escapes 
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from lightclient.errors import (
-    ConfigError,
     DecodeError,
     MalformedAnswer,
     ProviderRefused,
@@ -32,6 +28,7 @@ from lightclient.transports.address import (
     redirect_target,
 )
 from lightclient.transports.compression import ACCEPT_ENCODING, Inflater
+from lightclient.transports.http_client import ClientFactory
 from lightclient.transports.quiet import install, quiet
 from lightclient.transports.redaction import safe_url
 
@@ -44,8 +41,6 @@ MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 MAX_STREAM_PIECE_BYTES: Final = 4 * 1024 * 1024
 USER_AGENT: Final = "lightclient"
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
-
-ClientFactory = Callable[[], "httpx.AsyncClient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,50 +75,6 @@ class _Request:
     accept: str
     idle: float
     accept_encoding: str = ACCEPT_ENCODING
-
-
-def make_client(ca_file: str | None, transport: httpx.AsyncBaseTransport | None) -> ClientFactory:
-    """How to make the HTTP client: proxies from the environment, CAs from ``ca_file`` if given.
-
-    The factory raises ConfigError where the environment or ``ca_file`` cannot be used.
-    """
-
-    def factory() -> httpx.AsyncClient:
-        import httpx
-
-        try:
-            verify = _ssl_context(
-                ca_file, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-            )
-        except (OSError, ValueError):
-            source = ca_file or "SSL_CERT_FILE or SSL_CERT_DIR"
-            raise ConfigError(f"no CA certificates can be read from {source}") from None
-        try:
-            return httpx.AsyncClient(
-                verify=verify,
-                transport=transport,
-                follow_redirects=False,
-                # Cookies would be credentials that nobody gave.
-                cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-                limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
-            )
-        except (ValueError, ImportError, httpx.InvalidURL):
-            pass
-        # Raised here: the causes quote the proxy's URL.
-        raise ConfigError("a proxy variable (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) cannot be used")
-
-    return factory
-
-
-@lru_cache(maxsize=4)
-def _ssl_context(ca_file: str | None, *_environment: str | None) -> ssl.SSLContext:
-    """Shared by all providers: reading the usual authorities takes tens of milliseconds.
-
-    ``_environment`` is what httpx looks at, for the cache to notice a change.
-    """
-    import httpx
-
-    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
 
 
 class Fetcher:

@@ -54,7 +54,8 @@ from lightclient.transports.explain import (
     Explanation,
     explain_missing_bootstrap,
 )
-from lightclient.transports.fetching import Answer, Fetcher, Timeouts, make_client
+from lightclient.transports.fetching import Answer, Fetcher, Timeouts
+from lightclient.transports.http_client import make_client
 from lightclient.transports.push import PushedUpdate, default_event_idle, push_updates
 from lightclient.transports.redaction import Redactor
 from lightclient.transports.refusals import Absence, absence, refusal, server_message

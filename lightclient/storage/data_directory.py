@@ -1,7 +1,7 @@
 """The data directory: created when missing, locked against a second process.
 
 The lock is the operating system's, on a file that stays: it ends with the process however that
-ends, so nothing needs to be cleaned up after a crash.
+ends, so nothing needs to be cleaned up after a crash. Files that are not ours are left alone.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Final, Self
 
 from lightclient.errors import DataDirError
 
-_LOCK_FILE = "lock"
+LOCK_FILE: Final = "lightclient.lock"
+_MAX_OWNER_BYTES: Final = 20
+# Not through a link: what it points to would be overwritten.
+_OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+_ADVICE: Final = "mend that, or choose another one with --data-dir"
 
 
 class DataDirectory:
@@ -26,30 +30,20 @@ class DataDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock: IO[bytes] | None = None
+        self._lock: int | None = None
 
     def __enter__(self) -> Self:
+        descriptor = self._open()
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (self.path / _LOCK_FILE).open("a+b")
-        except FileExistsError:
-            raise DataDirError(f"data directory {self.path}: not a directory") from None
+            self._take(descriptor)
+            _write_owner(descriptor)
         except OSError as error:
-            raise DataDirError(
-                f"data directory {self.path}: {error.strerror or error}; choose another one with"
-                " --data-dir or mend its permissions"
-            ) from None
-        try:
-            _lock(self._lock)
-        except OSError:
-            owner = self._read_owner()
-            self._lock.close()
-            self._lock = None
-            raise DataDirError(
-                f"data directory {self.path} is in use by another process{owner}; stop that one"
-                " first, or choose another directory with --data-dir"
-            ) from None
-        self._write_owner()
+            os.close(descriptor)
+            raise self._unusable(error) from None
+        except DataDirError:
+            os.close(descriptor)
+            raise
+        self._lock = descriptor
         return self
 
     def __exit__(
@@ -59,44 +53,67 @@ class DataDirectory:
         trace: TracebackType | None,
     ) -> None:
         if self._lock is not None:
-            self._lock.close()  # which gives the lock back
+            os.close(self._lock)  # which gives the lock back
             self._lock = None
 
-    def _read_owner(self) -> str:
-        assert self._lock is not None
+    def _open(self) -> int:
         try:
-            self._lock.seek(1)
-            text = self._lock.read(20).decode("ascii", "replace").strip()
-        except OSError:
-            return ""
-        return f" (process {text})" if text.isdecimal() else ""
-
-    def _write_owner(self) -> None:
-        # Only for the other process's message; the first byte is what Windows locks.
-        assert self._lock is not None
-        try:
-            self._lock.truncate(0)
-            self._lock.write(b" " + str(os.getpid()).encode() + b"\n")
-            self._lock.flush()
-        except OSError as error:
-            self._lock.close()
-            self._lock = None
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return os.open(self.path / LOCK_FILE, _OPEN_FLAGS, 0o600)
+        except FileExistsError:
             raise DataDirError(
-                f"data directory {self.path} cannot be written: {error.strerror or error}"
+                f"data directory {self.path}: is a file, not a directory; {_ADVICE}"
             ) from None
+        except ValueError:  # a null character in the path
+            raise DataDirError(f"data directory {self.path}: no usable path; {_ADVICE}") from None
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            _lock(descriptor)
+        except (BlockingIOError, PermissionError):
+            owner = _read_owner(descriptor)
+            raise DataDirError(
+                f"data directory {self.path} is in use by another process{owner}; stop that one"
+                " first, or choose another directory with --data-dir"
+            ) from None
+
+    def _unusable(self, error: OSError) -> DataDirError:
+        where = f" ({error.filename})" if error.filename is not None else ""
+        return DataDirError(
+            f"data directory {self.path}: {error.strerror or error}{where}; {_ADVICE}"
+        )
+
+
+def _read_owner(descriptor: int) -> str:
+    try:
+        # Past the first byte, which is what Windows locks.
+        os.lseek(descriptor, 1, os.SEEK_SET)
+        text = os.read(descriptor, _MAX_OWNER_BYTES).decode("ascii", "replace").strip()
+    except OSError:
+        return ""
+    return f" (process {text})" if text.isdecimal() else ""
+
+
+def _write_owner(descriptor: int) -> None:
+    """Only for the other process's message; raises OSError."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.truncate(descriptor, 0)
+    os.write(descriptor, f" {os.getpid()}\n".encode())
 
 
 if sys.platform == "win32":
 
-    def _lock(file: IO[bytes]) -> None:
+    def _lock(descriptor: int) -> None:
         import msvcrt
 
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:
 
-    def _lock(file: IO[bytes]) -> None:
+    def _lock(descriptor: int) -> None:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

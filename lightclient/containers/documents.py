@@ -64,16 +64,42 @@ def _looks_like_json(data: bytes) -> bool:
 
 
 def _is_ssz(kind: ObjectKind, data: bytes, network: Network) -> bool:
+    return _is_object(kind, data, network) or _first_chunk(data) is not None
+
+
+def _is_object(kind: ObjectKind, data: bytes, network: Network) -> bool:
     try:
         decode_ssz(kind, data, network)
     except DecodeError:
-        return _is_stream(data)
+        return False
     return True
 
 
-def _is_stream(data: bytes) -> bool:
+def _is_stream(kind: ObjectKind, data: bytes, network: Network) -> bool:
+    """Whether the data is an update stream rather than a single object.
+
+    Objects of fixed size, of which any bytes of the right number are one, begin with their slot: a
+    low one reads like a chunk's length. And a stream may have their size by chance. So where both
+    could be, it is a stream if its first chunk holds an object and its last ends with the data.
+    """
+    first = _first_chunk(data)
+    if first is None:
+        return False
+    if not _is_object(kind, data, network):
+        return True
+    return _is_whole_stream(data) and _is_object(kind, first[1], network)
+
+
+def _first_chunk(data: bytes) -> tuple[bytes, bytes] | None:
     try:
-        return next(split_update_stream(data, MAX_OBJECT_BYTES), None) is not None
+        return next(split_update_stream(data, MAX_OBJECT_BYTES), None)
+    except DecodeError:
+        return None
+
+
+def _is_whole_stream(data: bytes) -> bool:
+    try:
+        return all(split_update_stream(data, MAX_OBJECT_BYTES))
     except DecodeError:
         return False
 
@@ -96,13 +122,10 @@ def _json_entries(kind: ObjectKind, value: Json, network: Network) -> Iterator[D
 
 
 def _ssz_entries(kind: ObjectKind, data: bytes, network: Network) -> Iterator[DocumentEntry]:
-    try:
-        decode_ssz(kind, data, network)
-    except DecodeError:
-        if _is_stream(data):
-            yield from _stream_entries(kind, data, network)
-            return
-    yield DocumentEntry(0, partial(decode_ssz, kind, data, network))
+    if _is_stream(kind, data, network):
+        yield from _stream_entries(kind, data, network)
+    else:
+        yield DocumentEntry(0, partial(decode_ssz, kind, data, network))
 
 
 def _stream_entries(kind: ObjectKind, data: bytes, network: Network) -> Iterator[DocumentEntry]:

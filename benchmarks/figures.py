@@ -44,13 +44,12 @@ def figure(
     unit: str,
     samples: Sequence[float],
     *,
-    scale: float | None = None,
+    scaled: float | None = None,
     target: float | None = None,
 ) -> Figure:
-    """The figure of at least one sample; ``scale`` is what the median is multiplied with."""
+    """The figure of at least one sample."""
     median = statistics.median(samples)
     tenths = statistics.quantiles(samples, n=10) if len(samples) > 1 else [median] * 9
-    scaled = None if scale is None else median * scale
     return Figure(name, unit, median, tenths[0], tenths[-1], len(samples), scaled, target)
 
 

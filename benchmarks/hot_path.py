@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 from time import perf_counter
 
 from benchmarks.figures import Figure, figure
@@ -26,7 +27,7 @@ REFERENCE_MS = {"milagro": 4.66, "arkworks": 2.67, "blst": 1.39}
 _UPDATE_TARGET_MS = {"milagro": 7.0, "blst": 3.0}
 _UNSIGNED_UPDATE_TARGET_MS = 1.0
 _UNSIGNED_FINALITY_TARGET_MS = 0.15
-_FINALITY_REPEATS = 5
+_FINALITY_REPEATS = 20
 _UNSIGNED_PASSES = 4
 
 Samples = dict[str, list[float]]
@@ -67,36 +68,52 @@ class _BareCheck:
 
 
 def measure(inputs: Inputs, rounds: int) -> tuple[list[Figure], dict[str, dict[str, float]]]:
-    """All figures of this part, and the bare check of each backend with the scale it gives."""
+    """All figures of this part, and each backend's bare check.
+
+    A figure is scaled round by round with the check of that round, and the median of that is given:
+    a machine may well be twice as busy in the next one.
+    """
     backends = available_backends()
     checks = {backend.name: _BareCheck(backend) for backend in backends}
     # The slowest check is the longest look at the machine's speed.
     yardstick = max(backends, key=lambda backend: REFERENCE_MS[backend.name])
-    samples: Samples = defaultdict(list)
+    taken: list[Samples] = []
     for number in range(rounds + 1):
-        taken: Samples = defaultdict(list)
+        samples: Samples = defaultdict(list)
         for backend in backends:
-            _follow(inputs, backend, checks[backend.name], taken, backend.name)
+            _follow(inputs, backend, checks[backend.name], samples, backend.name)
         for _ in range(_UNSIGNED_PASSES):
-            _follow(inputs, _Trusting(yardstick), None, taken, "unsigned")
-            taken["check unsigned"] += [checks[yardstick.name].time_ms() for _ in range(5)]
+            _follow(inputs, _Trusting(yardstick), None, samples, "unsigned")
+            samples["check unsigned"] += [checks[yardstick.name].time_ms() for _ in range(5)]
         if number:  # the first round only warms up
-            for name, values in taken.items():
-                samples[name] += values
+            taken.append(samples)
     bare = {}
     for backend in backends:
-        check = figure("", "ms", samples[f"check {backend.name}"])
-        scale = REFERENCE_MS[backend.name] / check.median
         reference = REFERENCE_MS[backend.name]
+        check = _scaled_figure("", taken, "check", backend.name, reference)
         bare[backend.name] = {
             "measured_ms": check.median,
             "low_ms": check.low,
             "high_ms": check.high,
             "reference_ms": reference,
-            "scale": scale,
         }
-    scale = REFERENCE_MS[yardstick.name] / figure("", "ms", samples["check unsigned"]).median
-    return _figures(samples, [b.name for b in backends], bare, scale), bare
+    return _figures(taken, [backend.name for backend in backends], yardstick.name), bare
+
+
+def _scaled_figure(
+    label: str,
+    rounds: Sequence[Samples],
+    what: str,
+    name: str,
+    reference_ms: float,
+    target: float | None = None,
+) -> Figure:
+    every = [value for samples in rounds for value in samples[f"{what} {name}"]]
+    scaled = median(
+        median(samples[f"{what} {name}"]) * reference_ms / median(samples[f"check {name}"])
+        for samples in rounds
+    )
+    return figure(label, "ms", every, scaled=scaled, target=target)
 
 
 def _follow(
@@ -106,7 +123,11 @@ def _follow(
     taken: Samples,
     name: str,
 ) -> None:
-    """From the bootstrap through all updates, then the finality update some times over."""
+    """From the bootstrap through all updates, then the finality update.
+
+    Without a check the signature is left out, and the finality update comes often enough to be told
+    apart from what the updates before it left in the processor's caches.
+    """
     processor = Processor(inputs.network, inputs.trusted_block_root, backend=backend)  # type: ignore[arg-type]
     bootstrap = decode_ssz(ObjectKind.BOOTSTRAP, inputs.bootstrap, inputs.network)
     _accepted(processor.process(bootstrap, inputs.now_ms).verdict.kind)
@@ -126,7 +147,7 @@ def _follow(
     assert processor.store is not None
     synced = processor.store.copy()
     hints = (inputs.finality_format,)
-    for _ in range(_FINALITY_REPEATS):
+    for _ in range(_FINALITY_REPEATS if check is None else 1):
         processor.store = synced.copy()
         start = perf_counter()
         finality = decode_ssz(
@@ -143,34 +164,20 @@ def _accepted(kind: VerdictKind) -> None:
         raise AssertionError(f"an object that should be accepted is judged {kind}")
 
 
-def _figures(
-    samples: Samples, backends: Sequence[str], bare: dict[str, dict[str, float]], scale: float
-) -> list[Figure]:
+def _figures(rounds: Sequence[Samples], backends: Sequence[str], yardstick: str) -> list[Figure]:
     figures = []
     for name in backends:
-        factor = bare[name]["scale"]
+        reference = REFERENCE_MS[name]
         target = _UPDATE_TARGET_MS.get(name)
         label = f"update, bytes to applied ({name})"
-        figures.append(figure(label, "ms", samples[f"update {name}"], scale=factor, target=target))
+        figures.append(_scaled_figure(label, rounds, "update", name, reference, target))
         label = f"finality update, bytes to applied ({name})"
-        figures.append(figure(label, "ms", samples[f"finality {name}"], scale=factor))
-    figures.append(
-        figure(
-            "update without the signature",
-            "ms",
-            samples["update unsigned"],
-            scale=scale,
-            target=_UNSIGNED_UPDATE_TARGET_MS,
-        )
-    )
-    figures.append(figure("of which decoding", "ms", samples["decode unsigned"], scale=scale))
-    figures.append(
-        figure(
-            "finality update without the signature",
-            "ms",
-            samples["finality unsigned"],
-            scale=scale,
-            target=_UNSIGNED_FINALITY_TARGET_MS,
-        )
-    )
+        figures.append(_scaled_figure(label, rounds, "finality", name, reference))
+    for label, what, target in (
+        ("update without the signature", "update", _UNSIGNED_UPDATE_TARGET_MS),
+        ("of which decoding", "decode", None),
+        ("finality update without the signature", "finality", _UNSIGNED_FINALITY_TARGET_MS),
+    ):
+        reference = REFERENCE_MS[yardstick]
+        figures.append(_scaled_figure(label, rounds, what, "unsigned", reference, target))
     return figures

@@ -66,4 +66,5 @@ def is_valid_normalized_merkle_branch(
         branch = branch[extra:]
     elif extra < 0:
         branch = normalize_merkle_branch(branch, generalized_index)
-    return compute_merkle_root(leaf, branch, get_subtree_index(generalized_index)) == root
+    index = generalized_index - (1 << depth)  # get_subtree_index
+    return compute_merkle_root(leaf, branch, index) == root

@@ -36,8 +36,10 @@ def test_every_backend_is_timed_on_simulated_objects_and_scaled_by_its_own_check
     by_name = {item.name: item for item in figures}
     for backend, check in bare.items():
         item = by_name[f"update, bytes to applied ({backend})"]
-        assert item.scaled == pytest.approx(item.median * check["scale"])
-        assert check["scale"] == pytest.approx(check["reference_ms"] / check["measured_ms"])
+        # One round: the median over the rounds is that of the only one.
+        assert item.scaled == pytest.approx(
+            item.median * check["reference_ms"] / check["measured_ms"]
+        )
     assert by_name["finality update without the signature"].median > 0
 
 
@@ -54,7 +56,7 @@ def test_importing_the_library_loads_no_http_no_terminal_and_no_simulator() -> N
 
 def test_a_missed_target_is_said_to_be_missed() -> None:
     slow = figure("slow", "ms", [3.0, 4.0, 5.0], target=2.0)
-    scaled = figure("scaled", "ms", [3.0, 4.0, 5.0], scale=0.5, target=2.0)
+    scaled = figure("scaled", "ms", [3.0, 4.0, 5.0], scaled=1.9, target=2.0)
     assert (slow.is_met, scaled.is_met) == (False, True)
     assert "MISSED" in table([slow])
     assert "MISSED" not in table([scaled])

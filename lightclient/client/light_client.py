@@ -64,7 +64,8 @@ class LightClient:
         transports: providers, asked in turn; a string is the base URL of a beacon node's REST API.
             The client opens and closes them.
         on_finalized_header, on_optimistic_header: called (awaited if async) with each new header,
-            one call at a time and in order; the client waits for them. What they raise is logged.
+            one call at a time and in order; the client waits for them, and :meth:`stop` cancels
+            the one it waits for. What they raise is logged.
         bls_backend: "milagro", "arkworks", "blst" or an instance; default: the fastest usable.
         forced_update: when to go on without finality; default never.
         audit_committees: compare every committee's aggregate key before its first use.

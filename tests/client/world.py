@@ -5,8 +5,11 @@ Nothing here sleeps: time passes when a test says so.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+import anyio
 
 from lightclient.client import LightClient
 from lightclient.client.fetching import Fetcher
@@ -127,12 +130,13 @@ class ChainTransport(MockTransport):
     @property
     def chain(self) -> SimulatedChain:
         """What the provider has seen."""
+        slot = self.world.slot
         if not self.lag:
             return self.world.chain
         if self._lagging is None:
             first = self.world.chain
             self._lagging = make_chain(dense_from_slot=first._dense_from_slot)
-        self._lagging.advance_to(self.world.slot - self.lag)
+        self._lagging.advance_to(slot - self.lag)
         return self._lagging
 
     async def get_light_client_bootstrap(self, block_root: bytes) -> LightClientBootstrap:
@@ -165,3 +169,33 @@ class ChainTransport(MockTransport):
         asked = list(self.requests)
         self.requests.clear()
         return asked
+
+
+async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+    """Wait for something that another task brings about."""
+    for _ in range(int(seconds * 200)):
+        if condition():
+            return
+        await anyio.sleep(0.005)
+    raise AssertionError("it did not come about")
+
+
+class TickingWorld(World):
+    """A world whose clock runs with the machine's, from the middle of a slot on.
+
+    The provider's chain grows as it is asked.
+    """
+
+    def __init__(self, slot: int, **options: Any) -> None:
+        self._started = time.monotonic()
+        super().__init__(slot, **options)
+        self._started = time.monotonic()
+
+    def clock(self) -> int:
+        return self.now_ms + int((time.monotonic() - self._started) * 1000)
+
+    @property
+    def slot(self) -> int:
+        slot = self.network.slot_at_time_ms(self.clock())
+        self.chain.advance_to(slot)
+        return slot

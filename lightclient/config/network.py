@@ -91,13 +91,17 @@ class Network:
     # Forks ------------------------------------------------------------------------------------
 
     @cached_property
+    def _slots_per_period(self) -> int:
+        return self.preset.slots_per_sync_committee_period
+
+    @cached_property
     def _newest_first(self) -> tuple[ScheduledFork, ...]:
-        return tuple(reversed(self.forks))
+        return tuple(s for s in reversed(self.forks) if s.epoch != FAR_FUTURE_EPOCH)
 
     def scheduled_fork_at_epoch(self, epoch: int) -> ScheduledFork:
         """The fork in force at ``epoch``, with this network's version."""
         for scheduled in self._newest_first:
-            if epoch >= scheduled.epoch and scheduled.epoch != FAR_FUTURE_EPOCH:
+            if epoch >= scheduled.epoch:
                 return scheduled
         return self.forks[0]
 
@@ -107,7 +111,7 @@ class Network:
 
     def fork_at_slot(self, slot: int) -> Fork:
         """The row of the fork in force at ``slot``."""
-        return self.fork_at_epoch(self.compute_epoch_at_slot(slot))
+        return self.scheduled_fork_at_epoch(slot // self.preset.slots_per_epoch).fork
 
     def compute_fork_version(self, epoch: int) -> bytes:
         """Fork version (4 bytes) at ``epoch``."""
@@ -161,7 +165,7 @@ class Network:
 
     def compute_sync_committee_period_at_slot(self, slot: int) -> int:
         """Sync committee period of ``slot``."""
-        return slot // self.preset.slots_per_sync_committee_period
+        return slot // self._slots_per_period
 
     def compute_start_slot_at_sync_committee_period(self, period: int) -> int:
         """First slot of sync committee ``period``."""

@@ -35,8 +35,8 @@ class SyncCommittee:
     @property
     def is_default(self) -> bool:
         """Whether every byte is zero: the protocol's way to say "unknown"."""
-        # Compared whole: going through a committee's bytes one by one costs more than its root.
-        return not any(self.aggregate_pubkey) and self.pubkeys == bytes(len(self.pubkeys))
+        # Compared whole: going through a committee byte by byte costs more than hashing it.
+        return self == sync_committee_type(self.size).default_value
 
     def pubkey(self, seat: int) -> bytes:
         """The 48-byte key of a seat."""

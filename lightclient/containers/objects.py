@@ -34,7 +34,7 @@ def zero_branch(depth: int) -> tuple[bytes, ...]:
 @lru_cache(maxsize=8)
 def default_sync_committee(size: int) -> SyncCommittee:
     """The all-zero committee."""
-    return sync_committee_type(size).default()
+    return sync_committee_type(size).default_value
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class HeaderIterator(AsyncIterator[VerifiedHeader]):
 
     def push(self, header: VerifiedHeader) -> None:
         """One more header to read."""
+        if self._is_closed:
+            return
         if len(self._unread) == MAX_UNREAD_HEADERS:
             _logger.debug("A slow listener loses the oldest header that it has not read")
         self._unread.append(header)

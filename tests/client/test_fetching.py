@@ -1,0 +1,240 @@
+"""Asking providers in turn: who is asked next, what is judged, what is remembered of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from lightclient.client.fetching import Fetcher
+from lightclient.containers import (
+    LightClientBootstrap,
+    LightClientOptimisticUpdate,
+    LightClientUpdate,
+)
+from lightclient.errors import DecodeError, MalformedAnswer, ProviderUnavailable
+from lightclient.sync import (
+    FetchBootstrap,
+    FetchOptimisticUpdate,
+    FetchUpdates,
+    Outcome,
+    Task,
+)
+from lightclient.transports.base import UpdateRange
+from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World, ignore
+
+pytestmark = pytest.mark.anyio
+PERIODS = 6
+_WORLDS: list[World] = []
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Nothing here waits, so one backend is enough."""
+    return "asyncio"
+
+
+@pytest.fixture
+def world() -> World:
+    """One chain for all tests; its clock does not move."""
+    if not _WORLDS:
+        _WORLDS.append(World(PERIODS * SLOTS_PER_PERIOD + 30))
+    return _WORLDS[0]
+
+
+class Ranged(ChainTransport):
+    """Answers ranges in a way of its own."""
+
+    def __init__(
+        self, world: World, answer: Callable[[list[LightClientUpdate]], UpdateRange], name: str
+    ) -> None:
+        super().__init__(world, name)
+        self.answer = answer
+
+    async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
+        await self._note(f"updates {start_period}+{count}")
+        return self.answer(self.chain.updates(start_period, count))
+
+
+def fetcher(world: World, *transports: ChainTransport) -> Fetcher:
+    return Fetcher.over(world.processor(), transports, world.clock, ignore)
+
+
+async def bootstrapped(world: World, *transports: ChainTransport) -> Fetcher:
+    found = fetcher(world, *transports)
+    good = fetcher(world, world.provider())
+    good.processor = found.processor
+    assert await good.perform(FetchBootstrap())
+    return found
+
+
+def period_of(found: Fetcher) -> int:
+    store = found.processor.store
+    assert store is not None
+    return store.finalized_header.beacon.slot // SLOTS_PER_PERIOD
+
+
+def forged(update: LightClientUpdate) -> LightClientUpdate:
+    aggregate = update.sync_aggregate
+    bits = bytes([aggregate.sync_committee_bits[0] ^ 1, *aggregate.sync_committee_bits[1:]])
+    return replace(update, sync_aggregate=replace(aggregate, sync_committee_bits=bits))
+
+
+WHOLE = FetchUpdates(0, PERIODS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reached"),
+    [
+        (lambda found: UpdateRange(tuple(found)), PERIODS - 1),
+        (lambda found: UpdateRange(tuple(found[:2])), 1),  # short
+        (lambda found: UpdateRange((found[0], found[1], *found[3:])), 1),  # gapped
+        (lambda found: UpdateRange(tuple(reversed(found))), PERIODS - 1),  # out of order
+        (lambda found: UpdateRange((*found, *found)), PERIODS - 1),  # twice
+        (
+            lambda found: UpdateRange(tuple(found[:3]), MalformedAnswer("cut short")),
+            2,
+        ),
+        (lambda found: UpdateRange((*found[:2], forged(found[2]), *found[3:])), 1),
+        (lambda found: UpdateRange(()), 0),
+    ],
+)
+async def test_an_answer_is_used_as_far_as_it_goes(
+    world: World, answer: Callable[[list[LightClientUpdate]], UpdateRange], reached: int
+) -> None:
+    found = await bootstrapped(world, Ranged(world, answer, "odd"))
+    assert await found.perform(WHOLE) is (reached > 0)
+    assert period_of(found) == reached
+
+
+async def test_more_than_was_asked_for_is_left_alone(world: World) -> None:
+    greedy = Ranged(world, lambda _: UpdateRange(tuple(world.chain.updates(0, 128))), "greedy")
+    found = await bootstrapped(world, greedy)
+    assert await found.perform(FetchUpdates(0, 2))
+    assert period_of(found) == 1
+    assert sum(found.providers[0].verdicts.values()) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda found: UpdateRange(()),
+        lambda found: UpdateRange((), MalformedAnswer("junk")),
+        lambda found: UpdateRange((forged(found[0]), *found[1:])),
+        lambda found: UpdateRange(tuple(found[1:])),
+    ],
+)
+async def test_who_brings_nothing_makes_room_for_the_next(
+    world: World, answer: Callable[[list[LightClientUpdate]], UpdateRange]
+) -> None:
+    bad, good = Ranged(world, answer, "bad"), world.provider("good")
+    found = await bootstrapped(world, bad, good)
+    assert await found.perform(WHOLE)
+    assert period_of(found) == PERIODS - 1
+    assert [item.name for item in found.providers] == ["good", "bad"]
+    bad.drain()
+    await found.perform(FetchOptimisticUpdate())
+    assert bad.drain() == []  # the one that helped is asked first from now on
+
+
+async def test_a_part_that_ends_in_a_lie_is_kept_but_earns_no_preference(world: World) -> None:
+    liar = Ranged(
+        world, lambda found: UpdateRange((found[0], *map(forged, found[1:]))), "half a liar"
+    )
+    good = world.provider("good")
+    found = await bootstrapped(world, good, liar)
+    good.error = ProviderUnavailable("down for a moment")
+    assert await found.perform(WHOLE)
+    assert [item.name for item in found.providers] == ["good", "half a liar"]
+
+
+@pytest.mark.parametrize("error", [ProviderUnavailable("down"), DecodeError("junk")])
+async def test_a_provider_that_fails_is_remembered_until_it_answers(
+    world: World, error: Exception
+) -> None:
+    bad, good = world.provider("bad"), world.provider("good")
+    bad.error = error  # type: ignore[assignment]
+    found = fetcher(world, bad, good)
+    assert await found.perform(FetchBootstrap())
+    good_one, bad_one = found.providers
+    assert (good_one.name, bad_one.name) == ("good", "bad")
+    assert good_one.last_error is None
+    assert str(bad_one.last_error) == str(error)
+    bad.error, good.error = None, ProviderUnavailable("down in turn")
+    await found.perform(WHOLE)
+    assert bad_one.last_error is None
+
+
+async def test_a_failure_that_lasts_is_said_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = world.provider()
+    found = fetcher(world, provider)
+    with caplog.at_level(logging.WARNING, "lightclient"):
+        for reason in ("down", "down", "down", "still down", "down"):
+            provider.error = ProviderUnavailable(reason)
+            assert not await found.perform(FetchBootstrap())
+    assert len(caplog.records) == 3
+
+
+async def test_a_bootstrap_of_another_block_is_refused_and_the_next_provider_asked(
+    world: World,
+) -> None:
+    class Other(ChainTransport):
+        async def get_light_client_bootstrap(self, block_root: bytes) -> LightClientBootstrap:
+            return await super().get_light_client_bootstrap(world.root(SLOTS_PER_PERIOD))
+
+    found = fetcher(world, Other(world, "other"), world.provider())
+    assert await found.perform(FetchBootstrap())
+    assert found.processor.store is not None
+    assert found.processor.store.finalized_header.beacon.hash_tree_root() == world.root()
+    assert found.providers[1].verdicts == {"invalid": 1}
+    assert found.bootstrap_refusal is None
+
+
+async def test_asking_goes_on_until_it_is_enough(world: World) -> None:
+    names = ["one", "two", "three"]
+    found = await bootstrapped(world, *(world.provider(name) for name in names))
+    await found.perform(WHOLE)
+    asked: list[str] = []
+
+    def is_enough() -> bool:
+        asked.append(str(len(asked)))
+        return len(asked) == 2
+
+    await found.perform(FetchOptimisticUpdate(), is_enough)
+    asks = [provider.transport.drain() for provider in found.providers]  # type: ignore[attr-defined]
+    assert [item.count("optimistic_update") for item in asks] == [1, 1, 0]
+
+
+async def test_only_progress_is_delivered(world: World) -> None:
+    delivered: list[Outcome] = []
+
+    async def deliver(outcome: Outcome) -> None:
+        delivered.append(outcome)
+
+    found = await bootstrapped(world, world.provider())
+    found.deliver = deliver
+    tasks: list[Task] = [WHOLE, WHOLE, FetchOptimisticUpdate(), FetchOptimisticUpdate()]
+    assert [await found.perform(task) for task in tasks] == [True, False, True, False]
+    assert len(delivered) == PERIODS + 1
+    assert all(outcome.progress for outcome in delivered)
+
+
+async def test_refusals_are_logged_with_provider_rule_and_hint(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Future(ChainTransport):
+        async def get_light_client_optimistic_update(self) -> LightClientOptimisticUpdate:
+            update = await super().get_light_client_optimistic_update()
+            return replace(update, signature_slot=10**6)
+
+    found = await bootstrapped(world, Future(world, "future"))
+    with caplog.at_level(logging.WARNING, "lightclient"):
+        assert not await found.perform(FetchOptimisticUpdate())
+    fields = caplog.records[-1].__dict__["lc"]
+    assert fields["provider"] == "future"
+    assert fields["rule"] == "signature_slot_in_future"
+    assert "clock" in fields["hint"]

@@ -36,7 +36,7 @@ from lightclient.protocol.derivation import (
     create_light_client_update,
 )
 from lightclient.simulator.blocks import BlockContents, BlockMaker, Checkpoint, SimulatedBlock
-from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys
+from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys, shuffled
 
 DEFAULT_PARTICIPATION = 0.98
 _EPOCHS_TO_FINALITY = 2
@@ -182,12 +182,13 @@ class SimulatedChain:
         return self.sign(parent.header, slot, self._seats(slot, committee.size))
 
     def _seats(self, slot: int, size: int) -> list[int]:
-        draw = random.Random(f"participation {self.seed} {slot}")
+        text = f"participation {self.seed} {slot}"
         participation = self._participation
         if participation is None:
+            draw = random.Random(text)
             return [seat for seat in range(size) if draw.random() < DEFAULT_PARTICIPATION]
         fraction = participation if isinstance(participation, float | int) else participation(slot)
-        return sorted(draw.sample(range(size), round(size * fraction)))
+        return sorted(shuffled(text, size)[: round(size * fraction)])
 
     def _finalized_at(self, parent: SimulatedBlock | None, slot: int) -> Checkpoint:
         if parent is None:

@@ -7,7 +7,6 @@ same sum by chance. They are public by construction: nothing here must ever guar
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,11 @@ from hashlib import sha256
 from lightclient.bls import Backend
 from lightclient.bls.encoding import CURVE_ORDER, G2_INFINITY
 from lightclient.containers import SyncAggregate, SyncCommittee
+
+
+def shuffled(text: str, count: int) -> list[int]:
+    """The numbers below ``count`` in an order that ``text`` decides, in every Python version."""
+    return sorted(range(count), key=lambda number: sha256(f"{text} {number}".encode()).digest())
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,9 @@ class ValidatorKeys:
         """The committee of a period. Members are distinct while there are enough validators."""
         made = self._committees.get(period)
         if made is None:
-            draw = random.Random(f"committee {self.seed} {period}")
-            if self.count >= self.committee_size:
-                members = draw.sample(range(self.count), self.committee_size)
-            else:
-                members = draw.choices(range(self.count), k=self.committee_size)
-            made = self._committees[period] = self.committee_of(tuple(members))
+            order = shuffled(f"committee {self.seed} {period}", self.count)
+            members = tuple(order[seat % self.count] for seat in range(self.committee_size))
+            made = self._committees[period] = self.committee_of(members)
         return made
 
     def committee_of(self, members: tuple[int, ...]) -> SimulatedCommittee:

@@ -85,7 +85,9 @@ class Scene:
             epochs["capella"] = self.later_fork_slot // epoch
         self.fork = FORKS_BY_NAME[fork]
         self.epoch_slots, self.period_slots = epoch, period
-        self.chain = SimulatedChain(simulated_network(preset, epochs), seed=seed)
+        self.chain = SimulatedChain(
+            simulated_network(preset, epochs), seed=seed, dense_from_slot=period - epoch
+        )
         self.head_slot = self.later_fork_slot - epoch
         self.chain.advance_to(self.head_slot)
         self.trusted = self.chain.block_at(period + 2 * epoch)

@@ -1,31 +1,41 @@
 """The main job: follow the chain, log each slot and each verified header, stop when asked.
 
-Exit codes: 0 after Ctrl-C, SIGTERM or a stop option; 1 for a failure that cannot heal; 2 for usage.
+Exit codes: 0 after Ctrl-C, SIGTERM or a stop option; 1 for a failure that cannot heal or when
+nobody reads the log any more; 2 for usage.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
+import anyio.abc
 import click
 
 from lightclient import __version__
 from lightclient.client import LightClient, SyncState, wall_clock_ms
-from lightclient.config import resolve_network
-from lightclient.errors import LightClientError
+from lightclient.config import Network, resolve_network
+from lightclient.errors import ConfigError, LightClientError
 from lightclient.storage import DataDirectory
 from lightclient.transports.rest import RestTransport
-from lightclient_cli.logs import set_up_logging, wants_colors
+from lightclient_cli.logs import StdoutHandler, set_up_logging, wants_colors
+from lightclient_cli.main import first_of
 from lightclient_cli.parameters import HOW_TO_TRUST
 from lightclient_cli.screen import status_display
 
 _logger = logging.getLogger("lightclient")
+
+PATIENCE_SECONDS = 1.5
+"""How long stopping may take; then the process ends anyhow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +45,66 @@ class StopAt:
     wall_epoch: int | None
     synced_epoch: int | None
 
-    def is_reached(self, epoch: int, state: SyncState) -> bool:
-        """Whether to stop at wall ``epoch`` in ``state``."""
+    def reason(self, epoch: int, state: SyncState) -> str | None:
+        """The option that asks to stop at wall ``epoch`` in ``state``, if one does."""
         if self.wall_epoch is not None and epoch >= self.wall_epoch:
-            return True
-        return (
-            self.synced_epoch is not None
-            and epoch >= self.synced_epoch
-            and state is SyncState.SYNCED
-        )
+            return "--debug-stop-at-epoch"
+        if self.synced_epoch is not None and epoch >= self.synced_epoch:
+            return "--stop-at-synced-epoch" if state is SyncState.SYNCED else None
+        return None
+
+
+class LastResort:
+    """Ends the process when stopping takes too long.
+
+    The system's name resolution cannot be interrupted, and the event loop waits for its thread.
+    """
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def start(self, exit_code: int) -> None:
+        """From now on ``PATIENCE_SECONDS`` are left. Starting again changes nothing."""
+        if self._timer is None:
+            self._timer = threading.Timer(PATIENCE_SECONDS, os._exit, (exit_code,))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        """All is well."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def run(options: dict[str, Any]) -> int:
     """Follow with the command line's options; returns the exit code."""
-    client = _client(options)
-    set_up_logging(options["log_level"], options["log_format"], options["log_file"])
-    stop_at = StopAt(options["debug_stop_at_epoch"], options["stop_at_synced_epoch"])
+    client, transports = _client(options)
+    log_format = options["log_format"]
+    output = set_up_logging(
+        options["log_level"],
+        log_format,
+        options["log_file"],
+        redact=_redaction(transports),
+    )
+    follower = _Follower(
+        client,
+        StopAt(options["debug_stop_at_epoch"], options["stop_at_synced_epoch"]),
+        output,
+        with_display=log_format != "json",
+        with_colors=wants_colors(log_format),
+    )
+    output.on_lost = follower.stop
     with ExitStack() as stack:
         if options["data_dir"] is not None:
             stack.enter_context(DataDirectory(options["data_dir"]))
-        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
-        anyio.run(_follow, client, stop_at, wants_colors(options["log_format"]))
-    return 0
+        stack.callback(follower.last_resort.cancel)
+        failure = anyio.run(follower.follow)
+    if failure is not None:
+        raise failure
+    return 1 if output.is_lost else 0
 
 
-def _client(options: dict[str, Any]) -> LightClient:
+def _client(options: dict[str, Any]) -> tuple[LightClient, list[RestTransport]]:
     if options["trusted_block_root"] is None:
         raise click.UsageError(f"missing --trusted-block-root: {HOW_TO_TRUST}")
     if not options["rest_url"]:
@@ -72,43 +117,147 @@ def _client(options: dict[str, Any]) -> LightClient:
         genesis_time=options["genesis_time"],
         genesis_validators_root=options["genesis_validators_root"],
     )
-    headers = [_header(text) for text in options["rest_header"]]
-    return LightClient(
+    transports = [
+        _transport(f"--rest-url number {number}", url, options)
+        for number, url in enumerate(options["rest_url"], 1)
+    ]
+    client = LightClient(
         network=network,
         trusted_block_root=options["trusted_block_root"],
-        transports=[
-            RestTransport(url, headers=headers, ca_file=options["rest_ca_file"])
-            for url in options["rest_url"]
-        ],
+        transports=transports,
         bls_backend=options["bls_backend"],
         forced_update=options["forced_update"],
         audit_committees=options["audit_committees"],
     )
+    return client, transports
 
 
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        # The value may be a secret: it is not repeated here.
-        raise click.UsageError("--rest-header must be NAME:VALUE")
-    return name.strip(), value.strip()
+def _transport(where: str, url: str, options: dict[str, Any]) -> RestTransport:
+    try:
+        return RestTransport(url, headers=options["rest_header"], ca_file=options["rest_ca_file"])
+    except ConfigError as error:
+        # The URL may be a secret: its number has to do.
+        raise click.UsageError(f"{where}: {error}") from None
 
 
-async def _follow(client: LightClient, stop_at: StopAt, with_display: bool) -> None:
-    _log_start(client)
-    async with client, anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_on_signal, client)
-        tasks.start_soon(_log_slots, client, stop_at)
-        with status_display(client, enabled=with_display):
-            try:
-                await client.run()
-            except LightClientError as error:
-                failure: LightClientError | None = error
-            else:
-                failure = None
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+def _redaction(transports: Sequence[RestTransport]) -> Callable[[str], str]:
+    def redact(text: str) -> str:
+        for transport in transports:
+            text = transport.redactor.redact(text)
+        return text
+
+    return redact
+
+
+class _Follower:
+    """One run of the client with all that surrounds it."""
+
+    def __init__(
+        self,
+        client: LightClient,
+        stop_at: StopAt,
+        output: StdoutHandler,
+        *,
+        with_display: bool,
+        with_colors: bool,
+    ) -> None:
+        self.last_resort = LastResort()
+        self._scope: anyio.CancelScope | None = None
+        self._client = client
+        self._network = client.network
+        self._stop_at = stop_at
+        self._output = output
+        self._with_display = with_display
+        self._with_colors = with_colors
+
+    async def follow(self) -> Exception | None:
+        """Until told to stop; gives what made it fail."""
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as self._scope:
+                if sys.platform != "win32":  # there, Ctrl-C interrupts all of this
+                    await tasks.start(self._stop_on_signal)
+                try:
+                    await self._run()
+                except Exception as error:
+                    failure = _reason(error)
+                    if not isinstance(failure, LightClientError):
+                        _logger.critical("Fault in the program", exc_info=failure)
+            self.last_resort.start(exit_code=0 if failure is None else 1)
+            tasks.cancel_scope.cancel()
+        return failure
+
+    def stop(self) -> None:
+        """End :meth:`follow` wherever it is."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def _stop_on_signal(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for number in signals:
+                _logger.info("Stopping", extra={"lc": {"signal": signal.Signals(number).name}})
+                self.last_resort.start(exit_code=0)
+                self.stop()
+
+    async def _run(self) -> None:
+        _log_start(self._client)
+        await self._wait_for_genesis()
+        async with self._client, anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_slots)
+            with (
+                status_display(
+                    self._client, enabled=self._with_display, colors=self._with_colors
+                ) as write,
+                self._output.through(write),
+            ):
+                try:
+                    await self._client.run()
+                finally:
+                    tasks.cancel_scope.cancel()
+
+    async def _wait_for_genesis(self) -> None:
+        network = self._network
+        if network.is_before_genesis_ms(wall_clock_ms()):
+            when = datetime.fromtimestamp(network.genesis_time, UTC).isoformat(sep=" ")
+            _logger.info("Waiting for genesis", extra={"lc": {"genesis": when}})
+        while network.is_before_genesis_ms(wall_clock_ms()):
+            await _sleep_until(network.genesis_time_ms, network)
+
+    async def _watch_slots(self) -> None:
+        """Log each slot as it starts, but none that passed while the machine slept."""
+        network, last = self._network, network_slot(self._network)
+        while True:
+            slot = network_slot(network)
+            if slot != last:
+                last = slot
+                _log_slot(self._client, slot)
+            epoch = network.compute_epoch_at_slot(slot)
+            reason = self._stop_at.reason(epoch, self._client.status.state)
+            if reason is not None:
+                _logger.info("Stopping", extra={"lc": {"epoch": epoch, "reason": reason}})
+                self._client.stop()
+                return
+            await _sleep_until(network.slot_start_ms(slot + 1), network)
+
+
+def _reason(error: Exception) -> Exception:
+    """What a task group was ended by, out of its wrapping."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    first = first_of(error)
+    return first if isinstance(first, Exception) else error
+
+
+def network_slot(network: Network) -> int:
+    """The slot of ``network`` now."""
+    return network.slot_at_time_ms(wall_clock_ms())
+
+
+async def _sleep_until(moment_ms: int, network: Network) -> None:
+    """Sleep until then, but a slot at most, so that a clock that was set is noticed."""
+    wait_ms = moment_ms - wall_clock_ms()
+    await anyio.sleep(min(max(wait_ms, 1), network.slot_duration_ms) / 1000)
 
 
 def _log_start(client: LightClient) -> None:
@@ -126,49 +275,26 @@ def _log_start(client: LightClient) -> None:
     )
 
 
-async def _stop_on_signal(client: LightClient) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for number in signals:
-            _logger.info("Stopping", extra={"lc": {"signal": signal.Signals(number).name}})
-            client.stop()
-
-
-async def _log_slots(client: LightClient, stop_at: StopAt) -> None:
-    network = client.network
-    while True:
-        now_ms = wall_clock_ms()
-        slot = network.slot_at_time_ms(now_ms)
-        # Before genesis this waits for genesis; a slot at most, so that a stepped clock is noticed.
-        wait_ms = network.slot_start_ms(slot + 1) - now_ms
-        await anyio.sleep(min(wait_ms, network.slot_duration_ms) / 1000)
-        now_ms = wall_clock_ms()
-        reached = network.slot_at_time_ms(now_ms)
-        if reached == slot and not network.is_before_genesis_ms(now_ms):
-            continue
-        _log_slot(client, reached, now_ms)
-        if stop_at.is_reached(network.compute_epoch_at_slot(reached), client.status.state):
-            client.stop()
-
-
-def _log_slot(client: LightClient, slot: int, now_ms: int) -> None:
-    status = client.status
+def _log_slot(client: LightClient, slot: int) -> None:
+    network, status = client.network, client.status
     sync = status.state.value
     if status.state is SyncState.SYNCING:
         sync += f" ({status.progress:.2%})"
     head, finalized = client.optimistic_header, client.finalized_header
+    delay_ms = wall_clock_ms() - network.slot_start_ms(slot)
     _logger.info(
         "Slot start",
         extra={
             "lc": {
                 "slot": slot,
-                "epoch": client.network.compute_epoch_at_slot(slot),
+                "epoch": network.compute_epoch_at_slot(slot),
                 "sync": sync,
                 "peers": status.usable_providers,
                 "head": f"{head.root.hex()[:8]}:{head.slot}" if head else "none",
                 "finalized": f"{finalized.root.hex()[:8]}:{finalized.slot}"
                 if finalized
                 else "none",
-                "delay": f"{now_ms - client.network.slot_start_ms(slot)}ms",
+                "delay": f"{delay_ms}ms",
             }
         },
     )

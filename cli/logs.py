@@ -1,21 +1,27 @@
 """Log lines as Nimbus writes them: level, time, message, then ``name=value`` pairs.
 
 The library logs through the standard library with its values under ``extra={"lc": {...}}``; here
-they become text, coloured text or JSON, one line each.
+they become text, coloured text or JSON, one line each. An output that fails (a closed pipe, a full
+disk) is said once and never ends in a traceback.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-import signal
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
+
+from lightclient.transports.redaction import Redactor
 
 NOTICE = 25
 _LEVELS = {
@@ -39,6 +45,8 @@ _ABBREVIATIONS = (
 )
 _MESSAGE_WIDTH = 40
 
+Redact = Callable[[str], str]
+
 
 def _abbreviation(level: int) -> tuple[str, str]:
     return next((name, color) for least, name, color in _ABBREVIATIONS if level >= least)
@@ -57,6 +65,8 @@ def _values(record: logging.LogRecord) -> Mapping[str, object]:
 def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return "0x" + value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such numbers
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
@@ -66,32 +76,58 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-class TextFormatter(logging.Formatter):
-    """One line of text."""
+class _Faults:
+    """What a line says about an exception: what and where; while debugging all of it."""
 
-    def __init__(self, *, colors: bool) -> None:
+    def __init__(self, *, with_traceback: bool, redact: Redact) -> None:
+        self._with_traceback = with_traceback
+        self._redact = redact
+
+    def values(self, record: logging.LogRecord) -> dict[str, str]:
+        """Values for the line of ``record``; none without an exception."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return {}
+        # An exception that nobody expected may hold anything.
+        found = {"exception": self._redact(f"{type(error).__name__}: {error}")}
+        if self._with_traceback:
+            found["traceback"] = self._redact("".join(traceback.format_exception(error)))
+        return found
+
+
+class TextFormatter(logging.Formatter):
+    """One line of text; a traceback, if asked for, in lines below it."""
+
+    def __init__(self, *, colors: bool, faults: _Faults | None = None) -> None:
         super().__init__()
         self._colors = colors
+        self._faults = faults or _Faults(with_traceback=False, redact=Redactor().redact)
 
     def format(self, record: logging.LogRecord) -> str:
         name, color = _abbreviation(record.levelno)
-        message = _one_line(record.getMessage())
-        values = [f"{key}={self._shown(value)}" for key, value in _values(record).items()]
-        if record.exc_info and record.exc_info[1] is not None:
-            values.append(f"exception={self._shown(repr(record.exc_info[1]))}")
+        fault = self._faults.values(record)
+        below = fault.pop("traceback", "")
+        pairs = {**_values(record), **fault}
+        values = [f"{key}={self._shown(value)}" for key, value in pairs.items()]
         if self._colors:
             name = f"\x1b[{color}m{name}\x1b[0m"
             values = [f"\x1b[36m{text.replace('=', '=' + chr(27) + '[0m', 1)}" for text in values]
-        return " ".join((name, _time(record), message.ljust(_MESSAGE_WIDTH), *values)).rstrip()
+        message = _one_line(record.getMessage()).ljust(_MESSAGE_WIDTH)
+        line = " ".join((name, _time(record), message, *values)).rstrip()
+        return "\n".join([line, *(f"  {_one_line(text)}" for text in below.splitlines())])
 
     @staticmethod
     def _shown(value: object) -> str:
         text = _one_line(str(_plain(value)))
-        return json.dumps(text, ensure_ascii=False) if not text or " " in text else text
+        return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(' "') else text
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: ``lvl``, ``ts``, ``msg`` and the values."""
+
+    def __init__(self, faults: _Faults | None = None) -> None:
+        super().__init__()
+        self._faults = faults or _Faults(with_traceback=False, redact=Redactor().redact)
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -99,57 +135,128 @@ class JsonFormatter(logging.Formatter):
             "ts": _time(record),
             "msg": record.getMessage(),
         }
-        line |= {key: _plain(value) for key, value in _values(record).items()}
-        if record.exc_info and record.exc_info[1] is not None:
-            line["exception"] = repr(record.exc_info[1])
-        return json.dumps(line)
+        for key, value in {**_values(record), **self._faults.values(record)}.items():
+            line.setdefault(key, _plain(value))
+        return json.dumps(line, allow_nan=False)
 
 
-class _StdoutHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only for checkers
-    """Writes to whatever standard output is at that moment: a status display wraps it."""
+class StdoutHandler(logging.Handler):
+    """Lines to standard output, or to a status display that has taken its place.
+
+    Attributes:
+        is_lost: whether the output cannot be written any more.
+        on_lost: called when that happens.
+    """
 
     def __init__(self) -> None:
-        super().__init__(sys.stdout)
+        super().__init__()
+        self.is_lost = False
+        self.on_lost: Callable[[], None] = lambda: None
+        self._write: Callable[[str], None] = _write_stdout
+
+    @contextmanager
+    def through(self, write: Callable[[str], None] | None) -> Iterator[None]:
+        """Have lines written by ``write``, if there is one, while the context lasts."""
+        if write is None:
+            yield
+            return
+        self._write, before = write, self._write
+        try:
+            yield
+        finally:
+            self._write = before
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stdout
-        super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        # A reader that has gone away (a closed pipe) is a request to stop.
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
+        if self.is_lost:
+            return
+        try:
+            self._write(self.format(record))
+        except OSError as error:
+            self.is_lost = True
+            # What is still buffered must not fail again when the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            signal.raise_signal(signal.SIGTERM)
-        else:
-            super().handleError(record)
+            if not isinstance(error, BrokenPipeError):
+                _complain(f"standard output: {error.strerror or error}")
+            self.on_lost()
+        except Exception as error:  # noqa: BLE001  # a line that cannot be made ends nothing
+            _complain(f"a log line could not be written: {type(error).__name__}")
+
+
+class FileHandler(logging.FileHandler):
+    """Lines to a file, until that fails."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self._has_failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._has_failed:
+            super().emit(record)
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            return  # standard output says the same of this line
+        self._has_failed = True
+        _complain(f"--log-file {self.baseFilename}: {error.strerror or error}; nothing more there")
+        stream: TextIO | None = self.stream
+        if stream is not None:
+            # Closed by hand: its buffer would be written once more, and fail once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _write_stdout(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _complain(message: str) -> None:
+    click.echo(f"Error: {_one_line(message)}", err=True)
 
 
 def wants_colors(log_format: str) -> bool:
-    """Whether text is to be coloured."""
-    return log_format == "colors" or (log_format == "auto" and sys.stdout.isatty())
+    """Whether text is to be coloured: as asked, by default on a terminal that does colours."""
+    if log_format != "auto":
+        return log_format == "colors"
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not is_plain
 
 
-def set_up_logging(level: str, log_format: str, log_file: str | None) -> None:
+def set_up_logging(
+    level: str,
+    log_format: str,
+    log_file: str | None,
+    *,
+    redact: Redact | None = None,
+) -> StdoutHandler:
     """Send the library's log to standard output and perhaps a file.
+
+    Args:
+        redact: masks secrets in the text of exceptions.
 
     Raises:
         click.UsageError: the file cannot be opened.
     """
+    number = _LEVELS[level]
+    faults = _Faults(with_traceback=number <= logging.DEBUG, redact=redact or Redactor().redact)
     as_json = log_format == "json"
-    output: logging.Handler = _StdoutHandler()
-    output.setFormatter(
-        JsonFormatter() if as_json else TextFormatter(colors=wants_colors(log_format))
-    )
-    handlers = [output]
+
+    def formatter(*, colors: bool) -> logging.Formatter:
+        return JsonFormatter(faults) if as_json else TextFormatter(colors=colors, faults=faults)
+
+    output = StdoutHandler()
+    output.setFormatter(formatter(colors=wants_colors(log_format)))
+    handlers: list[logging.Handler] = [output]
     if log_file is not None:
         try:
-            file = logging.FileHandler(Path(log_file), encoding="utf-8")
+            file = FileHandler(Path(log_file))
         except OSError as error:
             raise click.UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
-        file.setFormatter(JsonFormatter() if as_json else TextFormatter(colors=False))
+        file.setFormatter(formatter(colors=False))
         handlers.append(file)
     root = logging.getLogger()
     root.handlers[:] = handlers
-    root.setLevel(logging.WARNING)
-    logging.getLogger("lightclient").setLevel(_LEVELS[level])
+    root.setLevel(max(number, logging.WARNING))
+    logging.getLogger("lightclient").setLevel(number)
     logging.addLevelName(NOTICE, "NOTICE")
+    return output

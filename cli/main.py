@@ -7,9 +7,15 @@ error that a user can cause ends here as one line on stderr.
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -57,6 +63,18 @@ class RootCommand(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            # The word is not repeated: it may be the end of a header that lacked its quotes.
+            near = get_close_matches(name[:40], self.list_commands(ctx), n=1, cutoff=0.7)
+            hint = f"did you mean {near[0]}?" if near else "a value with spaces needs quotes"
+            known = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"there is no such command ({known}); {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -78,28 +96,47 @@ class RootCommand(click.Group):
             sys.exit(EXIT_FAILURE)
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted", EXIT_INTERRUPTED)
-        except Exception as error:
-            explained = _explain(error)
-            if explained is None:
-                raise
-            _fail(*explained)
+        except BaseExceptionGroup as group:
+            first = first_of(group)
+            if not isinstance(first, Exception):
+                _fail("interrupted", EXIT_INTERRUPTED)
+            _fail(*explain(first))
+        except Exception as error:  # noqa: BLE001  # all of them end here, as one line
+            _fail(*explain(error))
         sys.exit(result if isinstance(result, int) else EXIT_OK)
 
 
 def _print_anything() -> None:
-    """Let a file name that the terminal cannot show be escaped instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
+    """Have standard streams that take any text, whatever the terminal shows and the caller gave."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            stream = io.TextIOWrapper(io.FileIO(os.devnull, "w"))
+            setattr(sys, name, stream)
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
 
 
-def _explain(error: Exception) -> tuple[str, int] | None:
-    """A line and an exit code for what a user can cause; None for a fault of this program."""
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception in a group that is none itself; an interruption before all others."""
+    leaves: list[BaseException] = []
+    pending: list[BaseException] = [group]
+    while pending:
+        error = pending.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            pending = [*error.exceptions, *pending]
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if not isinstance(leaf, Exception)), leaves[0])
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """A line and an exit code."""
     from lightclient.errors import BlsError, ConfigError, LightClientError
 
     if isinstance(error, click.ClickException):
-        return error.format_message(), error.exit_code
+        return error.format_message() + _origin(error), error.exit_code
     if isinstance(error, (ConfigError, BlsError)):
         return str(error), EXIT_USAGE
     if isinstance(error, LightClientError):
@@ -107,7 +144,31 @@ def _explain(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror or error}", EXIT_FAILURE
-    return None
+    return f"{describe_fault(error)}; this is a fault of the program: please report it", 1
+
+
+def _origin(error: click.ClickException) -> str:
+    """Where a bad value came from, if it was not typed."""
+    if not isinstance(error, click.BadParameter) or error.param is None or error.ctx is None:
+        return ""
+    name = error.param.name or ""
+    source = error.ctx.get_parameter_source(name)
+    if source is ParameterSource.ENVIRONMENT:
+        return f" (set by {error.ctx.auto_envvar_prefix}_{name.upper()})"
+    return " (set by --config-file)" if source is ParameterSource.DEFAULT_MAP else ""
+
+
+def describe_fault(error: BaseException) -> str:
+    """An exception that nobody expected, and where it was raised; without secrets."""
+    from lightclient.transports.redaction import Redactor
+
+    *_, (frame, line) = [(None, 0), *traceback.walk_tb(error.__traceback__)]
+    place = ""
+    if frame is not None:
+        path = Path(frame.f_code.co_filename)
+        place = f" at {path.parent.name}/{path.name}:{line}"
+    said = Redactor().quote(str(error))
+    return f"{type(error).__name__}{f': {said}' if said else ''}{place}"
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:
@@ -118,6 +179,26 @@ def _fail(message: str, exit_code: int) -> NoReturn:
 def one_line(text: str) -> str:
     """``text`` without line breaks and control characters, which names and messages may hold."""
     return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+def _follow(options: dict[str, Any]) -> int:
+    """Run the follower, which Ctrl-C and SIGTERM stop in silence from its first line on."""
+    previous = None
+    with suppress(ValueError):  # not in the main thread, where no signal arrives
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        from lightclient_cli.follow import run
+
+        return run(options)
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except BaseExceptionGroup as group:
+        if isinstance(first_of(group), KeyboardInterrupt):
+            return EXIT_OK
+        raise
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
 
 
 @click.group(
@@ -131,7 +212,6 @@ def one_line(text: str) -> str:
     },
 )
 @follow_options
-@click.version_option(package_name="lightclient", prog_name="nimbus-light-client")
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> int | None:
     """Follow an Ethereum beacon chain from a trusted block root and emit verified headers.
@@ -140,9 +220,7 @@ def main(ctx: click.Context, /, **options: Any) -> int | None:
     that --config-file names; the command line goes first, then the environment, then the file.
     """
     if ctx.invoked_subcommand is None:
-        from lightclient_cli.follow import run
-
-        return run(options)
+        return _follow(options)
     # Followed by a command, these would be ignored without a word.
     for name in options:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:

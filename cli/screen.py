@@ -1,58 +1,82 @@
 """A status line at the bottom of a terminal, with a progress bar while catching up.
 
-Only for people: log lines scroll above it, and nothing of it appears when output is not a terminal.
+Only for people: log lines scroll above it, and nothing of it appears when output is not a terminal
+that can move its cursor.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lightclient.client import LightClient, SyncState
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_BAR_WIDTH = 30
+
+
+def can_display() -> bool:
+    """Whether standard output is a terminal that can move its cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
+
 
 @contextmanager
-def status_display(client: LightClient, *, enabled: bool) -> Iterator[None]:
-    """Show the client's status for as long as the context lasts."""
-    if not enabled or not sys.stdout.isatty():
-        yield
+def status_display(
+    client: LightClient, *, enabled: bool = True, colors: bool = True
+) -> Iterator[Callable[[str], None] | None]:
+    """Show the client's status for as long as the context lasts.
+
+    Gives what writes a line above it; None if nothing is shown.
+    """
+    if not enabled or not can_display():
+        yield None
         return
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
-    console = Console()
+    console = Console(force_terminal=True, no_color=not colors, highlight=False)
+
+    def write(line: str) -> None:
+        # As it is: the terminal breaks long lines itself, so that they can be copied whole.
+        console.print(Text.from_ansi(line), soft_wrap=True)
+
     with Live(
-        _Renderable(client),
         console=console,
+        get_renderable=lambda: status_line(client),
         refresh_per_second=4,
         transient=True,
-        redirect_stderr=True,
-        redirect_stdout=True,
+        # Errors may go elsewhere than the terminal.
+        redirect_stderr=sys.stderr.isatty(),
     ):
-        yield
+        yield write
 
 
-class _Renderable:
-    def __init__(self, client: LightClient) -> None:
-        self._client = client
+def status_line(client: LightClient) -> Table:
+    """The client's status, one row."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
 
-    def __rich__(self) -> object:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        status = self._client.status
-        grid = Table.grid(padding=(0, 2))
-        cells: list[object] = [Text(status.state.value, style="bold")]
-        if status.state is SyncState.SYNCING:
-            cells.append(ProgressBar(total=1.0, completed=status.progress, width=30))
-            cells.append(f"period {status.finalized_period} of {status.current_period}")
-        head, finalized = self._client.optimistic_header, self._client.finalized_header
+    status = client.status
+    cells: list[Text | ProgressBar] = [Text(status.state.value, style="bold")]
+    if status.state is SyncState.SYNCING:
+        cells.append(ProgressBar(total=1.0, completed=status.progress, width=_BAR_WIDTH))
+        cells.append(Text(f"{status.progress:4.0%}"))
+        cells.append(Text(f"period {status.finalized_period} of {status.current_period}"))
+    elif status.state is SyncState.SYNCED:
+        head, finalized = client.optimistic_header, client.finalized_header
         if head is not None and finalized is not None:
-            cells.append(f"head {head.slot}")
-            cells.append(f"finalized {finalized.slot}")
-            cells.append(f"{self._client.age(head):.0f} s behind the clock")
-        cells.append(f"providers {status.usable_providers}/{status.providers}")
-        grid.add_row(*cells)  # type: ignore[arg-type]  # all of them can be rendered
-        return grid
+            cells.append(Text(f"head {head.slot}, {client.age(head):.0f} s old"))
+            cells.append(Text(f"finalized {finalized.slot}"))
+    cells.append(Text(f"providers {status.usable_providers}/{status.providers}"))
+    grid = Table.grid(padding=(0, 2))
+    for _ in cells:
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_row(*cells)
+    return grid

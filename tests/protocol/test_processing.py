@@ -119,6 +119,16 @@ def test_finality_needs_two_thirds(participants: int) -> None:
     assert (store.best_valid_update is None) == (participants >= TWO_THIRDS)
 
 
+def test_finality_of_the_attested_slot_leaves_the_optimistic_header() -> None:
+    """Two blocks of one slot: odd, but the specification takes them as they are."""
+    store = FORGE.store(START)
+    update = FORGE.update(START + 24, finalized_slot=START + 24)
+    assert update.finalized_header != update.attested_header
+    accept(store, update)
+    assert store.finalized_header == update.finalized_header
+    assert store.optimistic_header == update.attested_header
+
+
 def test_participation_is_tracked_even_where_nothing_else_changes() -> None:
     store = FORGE.store(START)
     best = FORGE.update(START + 10, committee=True, participants=TWO_THIRDS)

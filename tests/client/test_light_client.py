@@ -295,6 +295,20 @@ async def test_a_fault_in_a_task_reaches_the_caller_as_it_is(
     assert "Light client failed" in caplog.text
 
 
+async def test_what_is_no_exception_but_ends_the_program_is_not_held_back() -> None:
+    class Abort(BaseException):
+        """Such as KeyboardInterrupt, which may strike in any task."""
+
+    class Aborting(ChainTransport):
+        async def get_light_client_bootstrap(self, block_root: bytes) -> LightClientBootstrap:
+            raise Abort
+
+    world = still_world()
+    with anyio.fail_after(5), pytest.raises(Abort):
+        async with world.client(Aborting(world, "aborting")) as client:
+            await client.run()
+
+
 async def test_a_failure_that_was_seen_to_is_not_raised_again_on_leaving() -> None:
     world = still_world()
     async with world.client(Faulty(world, "faulty")) as client:

@@ -94,7 +94,7 @@ class BeaconApi:
         """GET .../bootstrap/{block_root}."""
         content = negotiate(accept, ssz=self.habits.ssz)
         bootstrap = self.chain.bootstrap(_root(block_root))
-        if bootstrap is None:
+        if bootstrap is None or bootstrap.header.beacon.slot < self.habits.oldest_bootstrap_slot:
             raise Refusal(self.habits.unknown_root_status, "LC bootstrap unavailable")
         return self._single(bootstrap, content)
 

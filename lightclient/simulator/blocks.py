@@ -240,10 +240,11 @@ class BlockMaker:
         )
         state.next_sync_committee = self._committee_view(containers, contents.next_sync_committee)
         if parent is not None:
-            # As process_slot leaves it where no slot was missed; older entries stay as they were.
-            position = parent.slot % len(state.block_roots)
-            state.block_roots[position] = parent.root
-            state.state_roots[position] = parent.block.state_root
+            # As process_slot leaves it, where no more than an epoch of slots was missed.
+            length, missed = len(state.block_roots), self.network.preset.slots_per_epoch
+            for slot in range(parent.slot, min(int(state.slot), parent.slot + missed + 1)):
+                state.block_roots[slot % length] = parent.root
+            state.state_roots[parent.slot % length] = parent.block.state_root
 
     def _committee_view(self, containers: BeaconContainers, committee: SyncCommittee) -> View:
         key = committee.hash_tree_root()

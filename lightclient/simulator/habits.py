@@ -48,6 +48,7 @@ class ServerHabits:
         past_newest: what becomes of a range beyond the newest period.
         extra_updates: updates sent beyond the count asked for.
         unknown_root_status: the answer to a root without a bootstrap.
+        oldest_bootstrap_slot: bootstraps of older blocks are pruned; their headers are not.
         light_client_status: if set, the answer on every light client route: serving is off.
         retry_after: with every ``rate_limit_every``-th request refused by 429, its Retry-After.
         delay_seconds: before each answer.
@@ -69,6 +70,7 @@ class ServerHabits:
     past_newest: Literal["prefix", "error"] = "prefix"
     extra_updates: int = 0
     unknown_root_status: int = 404
+    oldest_bootstrap_slot: int = 0
     light_client_status: int | None = None
     rate_limit_every: int = 0
     retry_after: int = 1

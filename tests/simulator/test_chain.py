@@ -145,6 +145,13 @@ def test_every_block_names_its_parent_and_every_state_its_block() -> None:
         assert bytes(block.state.fork.current_version) == version
 
 
+def test_states_remember_the_roots_of_earlier_blocks() -> None:
+    chain = SimulatedChain(simulated_network("minimal", {"fulu": 0, "gloas": 2}), missed_slots={9})
+    chain.advance_to(20)
+    for slot in range(20):
+        assert bytes(chain.head.state.block_roots[slot]) == chain.block_at(slot).root
+
+
 def test_missed_slots_have_no_blocks_and_signatures_skip_them() -> None:
     network = simulated_network("minimal", {"deneb": 0})
     chain = SimulatedChain(network, missed_slots={9, 16, *range(20, 30)})

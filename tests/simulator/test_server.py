@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import anyio
@@ -22,7 +23,7 @@ from lightclient.containers import (
     read_document,
     split_update_stream,
 )
-from lightclient.simulator import SimulatedChain, simulated_network
+from lightclient.simulator import SimulatedChain, ValidatorKeys, simulated_network
 from lightclient.simulator.habits import Answer, Received, ServerHabits
 from lightclient.simulator.server import serve
 
@@ -33,17 +34,30 @@ SSZ = {"Accept": "application/octet-stream"}
 FORKS = {"altair": 0, "capella": 8, "deneb": 16}
 
 
-def new_chain(head_slot: int = 140) -> SimulatedChain:
-    chain = SimulatedChain(simulated_network("minimal", FORKS), dense_from_slot=128)
-    chain.advance_to(head_slot)
+HEAD_SLOT = 140
+
+
+def new_chain(keys: ValidatorKeys | None = None) -> SimulatedChain:
+    chain = SimulatedChain(simulated_network("minimal", FORKS), dense_from_slot=128, keys=keys)
+    chain.advance_to(HEAD_SLOT)
     return chain
+
+
+@cache
+def resting_chain() -> SimulatedChain:
+    """For tests that do not let it grow."""
+    return new_chain()
+
+
+def growing_chain() -> SimulatedChain:
+    return new_chain(resting_chain().keys)
 
 
 @asynccontextmanager
 async def serving(
     habits: ServerHabits | None = None, chain: SimulatedChain | None = None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, SimulatedChain]]:
-    chain = new_chain() if chain is None else chain
+    chain = resting_chain() if chain is None else chain
     async with (
         serve(chain, habits) as base_url,
         httpx.AsyncClient(base_url=base_url, trust_env=False) as client,
@@ -170,6 +184,15 @@ async def test_a_wrong_digest_is_sent_by_habit() -> None:
         assert decode_ssz(ObjectKind.UPDATE, payload, chain.network) == chain.best_update(0)
 
 
+async def test_bootstraps_can_be_pruned_while_headers_are_not() -> None:
+    async with serving(ServerHabits(oldest_bootstrap_slot=50)) as (client, chain):
+        old, kept = chain.trusted_block_root(0).hex(), chain.trusted_block_root(50).hex()
+        assert (await client.get(f"{LIGHT_CLIENT}/bootstrap/0x{old}")).status_code == 404
+        assert (await client.get(f"{LIGHT_CLIENT}/bootstrap/0x{kept}")).status_code == 200
+        header = (await client.get(f"/eth/v1/beacon/headers/0x{old}")).json()
+        assert header["finalized"] is True
+
+
 async def test_serving_light_clients_can_be_off() -> None:
     async with serving(ServerHabits(light_client_status=501)) as (client, chain):
         root = chain.trusted_block_root(1).hex()
@@ -255,7 +278,7 @@ async def events_of(
 
 async def test_events_push_what_new_blocks_bring() -> None:
     topics = "light_client_finality_update,light_client_optimistic_update&topics=head"
-    async with serving() as (client, chain):
+    async with serving(chain=growing_chain()) as (client, chain):
         events = await events_of(client, topics, chain, 146, 13)
         names = [name for name, _ in events]
         assert names.count("head") == 6
@@ -270,7 +293,7 @@ async def test_events_push_what_new_blocks_bring() -> None:
 
 async def test_events_have_v0_names_and_bare_shape_by_habit() -> None:
     habits = ServerHabits(api="v0", envelope=False)
-    async with serving(habits) as (client, chain):
+    async with serving(habits, growing_chain()) as (client, chain):
         topic = "light_client_optimistic_update_v0"
         ((name, data),) = await events_of(client, topic, chain, 141, 1)
         assert name == topic
@@ -283,7 +306,7 @@ async def test_events_have_v0_names_and_bare_shape_by_habit() -> None:
 
 
 async def test_stopping_is_quick_with_an_open_stream() -> None:
-    chain = new_chain()
+    chain = growing_chain()
     async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
         async with serve(chain) as base_url:
             request = client.build_request("GET", f"{base_url}/eth/v1/events?topics=head")
@@ -298,7 +321,7 @@ async def test_stopping_is_quick_with_an_open_stream() -> None:
 
 async def test_an_error_of_the_user_of_the_server_comes_out_as_it_is() -> None:
     with pytest.raises(LookupError, match="mine"):
-        async with serve(new_chain()):
+        async with serve(resting_chain()):
             raise LookupError("mine")
 
 

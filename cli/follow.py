@@ -202,9 +202,11 @@ class _Follower:
 
     async def _run(self) -> None:
         _log_start(self._client)
-        await self._wait_for_genesis()
+        has_waited = await self._wait_for_genesis()
+        # A slot that is under way has started already; genesis has not, if it was waited for.
+        last = None if has_waited else _slot_now(self._network)
         async with self._client, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch_slots)
+            tasks.start_soon(self._watch_slots, last)
             with (
                 status_display(
                     self._client, enabled=self._with_display, colors=self._with_colors
@@ -216,19 +218,22 @@ class _Follower:
                 finally:
                     tasks.cancel_scope.cancel()
 
-    async def _wait_for_genesis(self) -> None:
+    async def _wait_for_genesis(self) -> bool:
+        """Whether there was anything to wait for."""
         network = self._network
-        if network.is_before_genesis_ms(wall_clock_ms()):
-            when = datetime.fromtimestamp(network.genesis_time, UTC).isoformat(sep=" ")
-            _logger.info("Waiting for genesis", extra={"lc": {"genesis": when}})
+        if not network.is_before_genesis_ms(wall_clock_ms()):
+            return False
+        when = datetime.fromtimestamp(network.genesis_time, UTC).isoformat(sep=" ")
+        _logger.info("Waiting for genesis", extra={"lc": {"genesis": when}})
         while network.is_before_genesis_ms(wall_clock_ms()):
             await _sleep_until(network.genesis_time_ms, network)
+        return True
 
-    async def _watch_slots(self) -> None:
+    async def _watch_slots(self, last: int | None) -> None:
         """Log each slot as it starts, but none that passed while the machine slept."""
-        network, last = self._network, network_slot(self._network)
+        network = self._network
         while True:
-            slot = network_slot(network)
+            slot = _slot_now(network)
             if slot != last:
                 last = slot
                 _log_slot(self._client, slot)
@@ -249,8 +254,7 @@ def _reason(error: Exception) -> Exception:
     return first if isinstance(first, Exception) else error
 
 
-def network_slot(network: Network) -> int:
-    """The slot of ``network`` now."""
+def _slot_now(network: Network) -> int:
     return network.slot_at_time_ms(wall_clock_ms())
 
 

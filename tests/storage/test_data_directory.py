@@ -124,15 +124,15 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     assert target.read_text() == "precious"
 
 
-@pytest.mark.parametrize("function", ["mkdir", "open"])
+@pytest.mark.parametrize(("owner", "function"), [(Path, "mkdir"), (os, "open")])
 def test_a_directory_that_cannot_be_written_is_refused_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, function: str
 ) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "x"))
 
     # The tests may run as root, whom permissions do not stop.
-    monkeypatch.setattr(*((Path, "mkdir") if function == "mkdir" else (os, "open")), refuse)
+    monkeypatch.setattr(owner, function, refuse)
     with pytest.raises(DataDirError, match=r"Permission denied \(.*/x\); mend that"):
         DataDirectory(tmp_path / "new").__enter__()
 

@@ -1,0 +1,361 @@
+"""The follower as a process: what it logs, how it stops, which exit code it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import anyio
+import pytest
+
+from lightclient.client import SyncState
+from lightclient.simulator import simulated_network
+from lightclient.simulator.habits import Answer, Received
+from lightclient.storage import DataDirectory
+from lightclient_cli import follow
+from lightclient_cli.follow import StopAt
+from tests.cli.conftest import Command
+from tests.served import SLOT_MS, Served, past_chain, served, write_network
+
+SECRET = "s3cr3t-v4lue"
+ROOT = "0x" + "11" * 32
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(past_chain(), tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+@pytest.fixture
+def habits(chain: Served) -> Iterator[Served]:
+    """The chain, for a test that changes the server's habits."""
+    yield chain
+    chain.habits.light_client_status = None
+    chain.habits.intercept = None
+
+
+@contextmanager
+def following(
+    *options: object, program: tuple[str, ...] = ("-m", "lightclient_cli")
+) -> Iterator[subprocess.Popen[str]]:
+    """The follower as a process, ended in any case."""
+    with subprocess.Popen(
+        [sys.executable, *program, *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "127.0.0.1"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(*options: object, **more: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    with following(*options, **more) as process:
+        out, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    return subprocess.CompletedProcess((), process.returncode, out, err)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Lines up to the first with ``text``."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError(f"ended without {text!r}: {''.join(lines)}")
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, float]:
+    """What it still wrote, and how long it took to end; it must end well and say nothing ill."""
+    start = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    seconds = time.monotonic() - start
+    assert (process.returncode, err) == (0, "")
+    return out, seconds
+
+
+# --- the main job ---------------------------------------------------------------------------------
+
+
+def test_it_syncs_and_tells_as_nimbus_does_and_keeps_secrets(chain: Served, tmp_path: Path) -> None:
+    url = chain.url.replace("http://", f"http://user:{SECRET}@") + f"?apikey={SECRET}"
+    options = [option for option in chain.options if not option.startswith("--rest-url")]
+    done = run(
+        *options,
+        f"--rest-url={url}",
+        f"--rest-header=X-Key: {SECRET}",
+        "--stop-at-synced-epoch=0",
+        "--log-format=json",
+        "--log-level=trace",
+        f"--log-file={tmp_path / 'log'}",
+        f"--data-dir={tmp_path / 'data'}",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "log").read_text() == done.stdout
+    assert (tmp_path / "data").is_dir()
+    assert SECRET not in done.stdout
+    assert chain.habits.received[-1].headers["x-key"] == SECRET
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[0]["msg"] == "Starting light client"
+    assert lines[0]["network"] == "served"
+    assert lines[0]["trusted_block_root"] == chain.trusted_block_root
+    assert lines[-1] | {"msg": "Stopping", "reason": "--stop-at-synced-epoch"} == lines[-1]
+
+    finalized = [line for line in lines if line["msg"] == "New LC finalized header"]
+    optimistic = [line for line in lines if line["msg"] == "New LC optimistic header"]
+    assert finalized[0]["root"] == chain.trusted_block_root
+    for headers in (finalized, optimistic):
+        slots = [line["slot"] for line in headers]
+        assert slots == sorted(set(slots))
+        assert all(re.fullmatch("0x[0-9a-f]{64}", line["root"]) for line in headers)
+    blocks = {"0x" + root.hex() for root in chain.chain.blocks_by_root}
+    assert {line["root"] for line in finalized + optimistic} <= blocks
+
+    slots = [line for line in lines if line["msg"] == "Slot start"]
+    names = {"slot", "epoch", "sync", "peers", "head", "finalized", "delay"}
+    assert all(names <= set(line) for line in slots)
+    assert all(0 <= int(line["delay"].removesuffix("ms")) <= SLOT_MS for line in slots)
+    numbers = [line["slot"] for line in slots]
+    assert numbers == sorted(set(numbers))
+    assert all(line["epoch"] == line["slot"] // 8 for line in slots)
+    last = slots[-1]
+    assert last["sync"] == "synced"
+    assert last["peers"] == 1
+    assert last["head"] == f"{optimistic[-1]['root'][2:10]}:{optimistic[-1]['slot']}"
+    assert last["finalized"] == f"{finalized[-1]['root'][2:10]}:{finalized[-1]['slot']}"
+    states = [line["sync"].partition(" ")[0] for line in slots]
+    assert states == sorted(states, key=["bootstrapping", "syncing", "synced"].index)
+
+
+def test_what_a_pipe_gets_is_plain_text_a_line_each(chain: Served) -> None:
+    with following(*chain.options) as process:
+        seen = read_until(process, "sync=synced")
+        rest, seconds = stop(process, signal.SIGINT)
+    assert seconds < 2
+    assert "Stopping" in rest
+    assert "signal=SIGINT" in rest
+    pattern = r"(INF|WRN) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\S+ (\S.*?) {2,}\S+=.*"
+    for line in (seen + rest).splitlines():
+        assert re.fullmatch(pattern, line), line
+
+
+# --- stopping -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_sigterm_ends_it_at_once_while_a_request_hangs(chain: Served) -> None:
+    with silent_server() as url, following(*chain.options[:2], f"--rest-url={url}") as process:
+        read_until(process, "sync=bootstrapping")
+        _, seconds = stop(process, signal.SIGTERM)
+    assert seconds < 2
+
+
+def test_sigterm_ends_it_at_once_while_catching_up(habits: Served) -> None:
+    def intercept(received: Received, answer: Answer) -> Answer:
+        return Answer(503, {}, b"") if received.path.endswith("/updates") else answer
+
+    habits.habits.intercept = intercept
+    with following(*habits.options) as process:
+        seen = read_until(process, 'sync="syncing (0.00%)"')
+        assert "New LC finalized header" in seen
+        _, seconds = stop(process, signal.SIGTERM)
+    assert seconds < 2
+
+
+def test_a_name_resolution_that_hangs_does_not_hold_it(chain: Served) -> None:
+    program = (
+        "import socket, sys, time\n"
+        "from lightclient_cli.main import main\n"
+        "socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+        "main(sys.argv[1:])\n"
+    )
+    options = [*chain.options[:2], "--rest-url=http://beacon.example"]
+    with following(*options, program=("-c", program)) as process:
+        read_until(process, "sync=bootstrapping")
+        _, seconds = stop(process, signal.SIGTERM)
+    assert seconds < follow.PATIENCE_SECONDS + 1.5
+
+
+def test_sigterm_before_anything_has_begun_is_a_stop_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    def interrupted(_options: object) -> int:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("not stopped")
+
+    monkeypatch.setattr(follow, "run", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    result = command()
+    assert (result.exit_code, result.output) == (0, "")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_reader_that_goes_away_ends_it_without_a_word(chain: Served) -> None:
+    with following(*chain.options) as process:
+        read_until(process, "Starting light client")
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == ""
+
+
+def test_it_stops_at_the_epoch_even_if_no_provider_answers(chain: Served) -> None:
+    options = [*chain.options[:2], "--rest-url=http://127.0.0.1:1"]
+    done = run(*options, "--debug-stop-at-epoch=0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "reason=--debug-stop-at-epoch" in done.stdout
+
+
+def test_before_genesis_it_says_what_it_waits_for_and_nothing_else(tmp_path: Path) -> None:
+    network = simulated_network("minimal", genesis_time=int(time.time()) + 3, slot_duration_ms=2000)
+    done = run(
+        f"--network={write_network(network, tmp_path)}",
+        f"--trusted-block-root={ROOT}",
+        "--rest-url=http://127.0.0.1:1",
+        "--debug-stop-at-epoch=0",
+        "--log-format=json",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = ["Starting light client", "Waiting for genesis", "Slot start"]
+    assert [line["msg"] for line in lines][:3] == expected
+    assert lines[2]["slot"] == 0
+    assert 0 <= int(lines[2]["delay"].removesuffix("ms")) < 2000
+
+
+# --- failing --------------------------------------------------------------------------------------
+
+
+def test_it_gives_up_with_1_when_every_provider_rules_the_root_out(chain: Served) -> None:
+    options = [option for option in chain.options if not option.startswith("--trusted")]
+    done = run(*options, f"--trusted-block-root={ROOT}")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: http://127.0.0.1:")
+    assert f"no bootstrap for block {ROOT}" in line
+    assert "it knows no such block" in line
+
+
+def test_a_second_process_on_a_data_directory_is_refused(chain: Served, tmp_path: Path) -> None:
+    with DataDirectory(tmp_path):
+        done = run(*chain.options, f"--data-dir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert f"in use by another process (process {os.getpid()})" in line
+
+
+def test_a_certificate_file_that_is_none_is_wrong_usage(chain: Served, tmp_path: Path) -> None:
+    done = run(*chain.options, f"--rest-ca-file={tmp_path / 'none.pem'}")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_fault_of_the_program_is_a_line_and_while_debugging_a_traceback(chain: Served) -> None:
+    program = (
+        "import sys\n"
+        "from lightclient.client import LightClient\n"
+        "from lightclient_cli.main import main\n"
+        "async def fail(self):\n"
+        f"    raise RuntimeError('https://user:{SECRET}@host/{SECRET}')\n"
+        "LightClient.run = fail\n"
+        "main(sys.argv[1:])\n"
+    )
+    done = run(*chain.options, "--log-level=debug", program=("-c", program))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: RuntimeError: ")
+    assert "please report it" in line
+    assert SECRET not in done.stdout + done.stderr
+    assert "Traceback" in done.stdout
+    (fatal,) = [line for line in done.stdout.splitlines() if line.startswith("FAT")]
+    assert "RuntimeError" in fatal
+
+
+# --- without a process ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wall", "synced", "epoch", "state", "reason"),
+    [
+        (None, None, 9, SyncState.SYNCED, None),
+        (5, None, 4, SyncState.SYNCED, None),
+        (5, None, 5, SyncState.BOOTSTRAPPING, "--debug-stop-at-epoch"),
+        (0, None, 0, SyncState.BOOTSTRAPPING, "--debug-stop-at-epoch"),
+        (None, 5, 4, SyncState.SYNCED, None),
+        (None, 5, 6, SyncState.SYNCING, None),
+        (None, 5, 6, SyncState.BOOTSTRAPPING, None),
+        (None, 5, 6, SyncState.SYNCED, "--stop-at-synced-epoch"),
+        (7, 5, 6, SyncState.SYNCED, "--stop-at-synced-epoch"),
+        (7, 5, 7, SyncState.SYNCING, "--debug-stop-at-epoch"),
+    ],
+)
+def test_when_to_stop(
+    wall: int | None, synced: int | None, epoch: int, state: SyncState, reason: str | None
+) -> None:
+    assert StopAt(wall, synced).reason(epoch, state) == reason
+
+
+def test_slots_that_passed_while_the_machine_slept_are_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = simulated_network("minimal", slot_duration_ms=1000)
+    clock = [10_000]
+    sleeps = iter([11_000, 11_999, 12_001, 500_000, 501_000, 20_300, 21_000])
+    told: list[tuple[int, int]] = []
+
+    async def sleep_until(moment_ms: int, _network: object) -> None:
+        try:
+            clock[0] = next(sleeps)
+        except StopIteration:
+            stopped.append(True)
+            client.status.state = SyncState.SYNCED
+
+    stopped: list[bool] = []
+    client = SimpleNamespace(
+        network=network,
+        status=SimpleNamespace(state=SyncState.SYNCING),
+        stop=lambda: stopped.append(True),
+    )
+    monkeypatch.setattr(follow, "wall_clock_ms", lambda: clock[0])
+    monkeypatch.setattr(follow, "_sleep_until", sleep_until)
+    monkeypatch.setattr(
+        follow, "_log_slot", lambda _client, slot: told.append((slot, clock[0] % 1000))
+    )
+    follower = follow._Follower(
+        client,  # type: ignore[arg-type]  # as much of a client as it looks at
+        StopAt(None, 0),
+        None,  # type: ignore[arg-type]  # writes nothing
+        with_display=False,
+        with_colors=False,
+    )
+    anyio.run(follower._watch_slots, 10)
+    assert [slot for slot, _ in told] == [11, 12, 500, 501, 20, 21]
+    assert stopped == [True, True]

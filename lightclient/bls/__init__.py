@@ -5,6 +5,12 @@ All backends give the same answer to the same bytes. Importing this room imports
 """
 
 from lightclient.bls.backend import Backend, eth_fast_aggregate_verify
+from lightclient.bls.batch import (
+    CommitteeSignature,
+    best_batch_size,
+    proves_each,
+    verify_together,
+)
 from lightclient.bls.committee import CommitteeKeys
 from lightclient.bls.selection import (
     BACKEND_NAMES,
@@ -20,9 +26,13 @@ __all__ = [
     "BACKEND_VARIABLE",
     "Backend",
     "CommitteeKeys",
+    "CommitteeSignature",
     "available_backends",
     "backend_by_name",
+    "best_batch_size",
     "choose_backend",
     "eth_fast_aggregate_verify",
+    "proves_each",
+    "verify_together",
     "why_unusable",
 ]

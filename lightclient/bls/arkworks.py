@@ -39,6 +39,13 @@ class ArkworksBackend(PointBackend):
     ) -> bool:
         return bool(self._pairing_check([*keys, self._negated_generator], [*hashes, signature]))
 
+    def _times(self, point: G1Point, factor: int) -> G1Point:
+        return point * self._scalar.from_be_bytes(factor.to_bytes(32, "big"))
+
+    def _weighted_sum(self, points: Sequence[G2Point], weights: Sequence[int]) -> G2Point:
+        scalars = [self._scalar.from_be_bytes(weight.to_bytes(32, "big")) for weight in weights]
+        return self._g2.multiexp_unchecked(points, scalars)
+
     def compress(self, point: G1Point | G2Point) -> bytes:
         """The compressed encoding of a point."""
         return bytes(point.to_compressed_bytes())

@@ -28,6 +28,10 @@ class _Keys(Protocol):
 
     def aggregate_is_sum(self) -> bool: ...
 
+    def all_but(self, absent: Iterator[int]) -> G1Point | bytes | None: ...
+
+    def sum_of(self, present: Iterator[int]) -> G1Point | bytes | None: ...
+
     def verify_all_but(self, absent: Iterator[int], message: bytes, signature: Octets) -> bool: ...
 
     def verify_sum(self, present: Iterator[int], message: bytes, signature: Octets) -> bool: ...
@@ -79,9 +83,8 @@ class CommitteeKeys:
         member in the lowest bit. Nobody present, wrong lengths, bits beyond the last member, keys
         or signatures that are no valid points and an infinite sum are all False.
         """
-        bits = octets(participation)
-        present = int.from_bytes(bits, "little")
-        if len(bits) != (self.size + 7) // 8 or present == 0 or present >> self.size:
+        present = self._present(participation)
+        if not present:
             return False
         message = octets(signing_root)
         absent = present ^ ((1 << self.size) - 1)
@@ -92,6 +95,26 @@ class CommitteeKeys:
         if self._aggregate_is_sum or self.compare_aggregate():
             return False
         return self._keys.verify_sum(_indices(present), message, signature)
+
+    def participants_key(self, participation: Octets) -> G1Point | bytes | None:
+        """The sum of the participants' keys as :meth:`verify` would use it, for a batch.
+
+        A native point, or 48 bytes for a backend that takes bytes. None where there is no such key;
+        then, and where the batch fails, :meth:`verify` decides.
+        """
+        present = self._present(participation)
+        if not present:
+            return None
+        absent = present ^ ((1 << self.size) - 1)
+        if self._aggregate_is_sum is False or 2 * absent.bit_count() > self.size:
+            return self._keys.sum_of(_indices(present))
+        return self._keys.all_but(_indices(absent))
+
+    def _present(self, participation: Octets) -> int:
+        """The participants as the bits of a number; 0 for none and for what is no bitvector."""
+        bits = octets(participation)
+        present = int.from_bytes(bits, "little")
+        return 0 if len(bits) != (self.size + 7) // 8 or present >> self.size else present
 
 
 class _PointKeys:
@@ -110,21 +133,26 @@ class _PointKeys:
         total = sum_of_points(map(self._point, range(len(self._encoded) // PUBKEY_BYTES)))
         return total is not None and self._backend.compress(total) == self._aggregate
 
-    def verify_all_but(self, absent: Iterator[int], message: bytes, signature: Octets) -> bool:
+    def all_but(self, absent: Iterator[int]) -> G1Point | None:
         if self._aggregate_point is None:
             self._aggregate_point = self._backend.pubkey_point(self._aggregate)
         total = self._aggregate_point
-        if total is None:
-            return False
         for index in absent:
             point = self._point(index)
-            if point is None:
-                return False
+            if point is None or total is None:
+                return None
             total = total + -point
-        return self._backend.verify_point(total, message, signature)
+        return total
+
+    def sum_of(self, present: Iterator[int]) -> G1Point | None:
+        return sum_of_points(map(self._point, present))
+
+    def verify_all_but(self, absent: Iterator[int], message: bytes, signature: Octets) -> bool:
+        total = self.all_but(absent)
+        return total is not None and self._backend.verify_point(total, message, signature)
 
     def verify_sum(self, present: Iterator[int], message: bytes, signature: Octets) -> bool:
-        total = sum_of_points(map(self._point, present))
+        total = self.sum_of(present)
         return total is not None and self._backend.verify_point(total, message, signature)
 
     def _point(self, index: int) -> G1Point | None:
@@ -151,6 +179,18 @@ class _EncodedKeys:
         except BlsError:
             return False
         return total == self._aggregate
+
+    def all_but(self, absent: Iterator[int]) -> bytes | None:
+        return self._total([self._aggregate, *map(self._negated_member, absent)])
+
+    def sum_of(self, present: Iterator[int]) -> bytes | None:
+        return self._total([_member(self._encoded, index) for index in present])
+
+    def _total(self, keys: list[bytes]) -> bytes | None:
+        try:
+            return self._backend.aggregate_pubkeys(keys) if len(keys) > 1 else keys[0]
+        except BlsError:
+            return None
 
     def verify_all_but(self, absent: Iterator[int], message: bytes, signature: Octets) -> bool:
         keys = [self._aggregate, *map(self._negated_member, absent)]

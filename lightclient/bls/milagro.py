@@ -70,6 +70,23 @@ class MilagroBackend:
         texts = [octets(message) for message in messages]
         return bool(self._native.AggregateVerify(keys, texts, encoded_signature))
 
+    def verify_aggregate(
+        self, pubkeys: Sequence[bytes], messages: Sequence[bytes], signatures: Sequence[Octets]
+    ) -> bool:
+        """Whether each key signed its message, by the sum of the signatures (distinct messages).
+
+        The sum is checked for the subgroup, the single signatures are not: see ``batch``.
+        """
+        encoded = [signature_octets(signature) for signature in signatures]
+        present = [one for one in encoded if one is not None]
+        if not present or len(present) != len(encoded):
+            return False
+        try:
+            total = bytes(self._native.Aggregate(present))
+        except ValueError:
+            return False
+        return self.aggregate_verify(pubkeys, messages, total)
+
     def aggregate(self, signatures: Sequence[Octets]) -> bytes:
         """See :meth:`Backend.aggregate`."""
         encoded = [signature_octets(signature) for signature in signatures]

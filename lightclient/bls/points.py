@@ -7,6 +7,7 @@ is the boundary to packages without type information.
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -17,6 +18,8 @@ from lightclient.errors import BlsError
 G1Point: TypeAlias = Any
 G2Point: TypeAlias = Any
 _Point: TypeAlias = Any
+
+_WEIGHTS = (1 << 64) - 1
 
 
 class PointBackend(ABC):
@@ -43,6 +46,14 @@ class PointBackend(ABC):
         self, keys: Sequence[G1Point], hashes: Sequence[G2Point], signature: G2Point
     ) -> bool:
         """Whether the product of e(key, hash) is e(generator, signature); never without keys."""
+
+    @abstractmethod
+    def _times(self, point: G1Point, factor: int) -> G1Point:
+        """``point`` times a factor of at most 64 bits."""
+
+    @abstractmethod
+    def _weighted_sum(self, points: Sequence[G2Point], weights: Sequence[int]) -> G2Point:
+        """The sum of points times weights of 1 to 64 bits; never without points."""
 
     @abstractmethod
     def compress(self, point: G1Point | G2Point) -> bytes:
@@ -84,6 +95,26 @@ class PointBackend(ABC):
         if signature_point is None:
             return False
         return self._pairings_match([point], [self._hash_to_g2(octets(message))], signature_point)
+
+    def verify_points_together(
+        self, keys: Sequence[G1Point], messages: Sequence[bytes], signatures: Sequence[Octets]
+    ) -> bool:
+        """Whether each key signed its message, as one random linear combination.
+
+        A forged signature passes with a chance of 2^-64: the weights are unknown to whoever made
+        it. False also without keys, for infinite keys and for signatures that are no valid points.
+        """
+        points = [self.signature_point(signature) for signature in signatures]
+        if not points or any(point is None for point in points):
+            return False
+        if any(self._is_infinity(key) for key in keys):
+            return False
+        weights = [1 + secrets.randbelow(_WEIGHTS) for _ in points]
+        return self._pairings_match(
+            [self._times(key, weight) for key, weight in zip(keys, weights, strict=True)],
+            [self._hash_to_g2(message) for message in messages],
+            self._weighted_sum(points, weights),
+        )
 
     def key_validate(self, pubkey: Octets) -> bool:
         """See :meth:`Backend.key_validate`."""

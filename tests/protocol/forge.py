@@ -42,9 +42,6 @@ from lightclient.containers import (
 from lightclient.protocol import (
     LightClientStore,
     SignatureVerifier,
-    compute_domain,
-    compute_signature_fork_version,
-    compute_signing_root,
     initialize_light_client_store,
 )
 from lightclient.ssz import ZERO_NODE, floorlog2
@@ -284,12 +281,14 @@ class Forge:
         if period is None:
             period = self.network.compute_sync_committee_period_at_slot(update.signature_slot)
         secrets = self.members(period).secrets
-        domain = compute_domain(
-            bytes.fromhex("07000000"),
-            compute_signature_fork_version(update.signature_slot, self.network),
-            self.network.genesis_validators_root,
-        )
-        message = compute_signing_root(update.attested_header.beacon.hash_tree_root(), domain)
+        # Spelled out, so that a wrong domain of ours cannot sign what it then verifies.
+        epoch = max(update.signature_slot - 1, 0) // self.network.preset.slots_per_epoch
+        version = max(
+            (s for s in self.network.forks if s.epoch <= epoch), key=lambda s: s.fork.index
+        ).version
+        fork_data_root = sha256(version + bytes(28) + self.network.genesis_validators_root).digest()
+        domain = bytes([7, 0, 0, 0]) + fork_data_root[:28]
+        message = sha256(update.attested_header.beacon.hash_tree_root() + domain).digest()
         seats = list(seats)
         total = sum(secrets[seat] for seat in seats) % CURVE_ORDER
         bits = sum(1 << seat for seat in seats).to_bytes((self.size + 7) // 8, "little")

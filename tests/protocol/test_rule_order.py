@@ -114,7 +114,13 @@ def test_a_conflicting_committee_is_told_before_its_branch_is_looked_at(forge: F
     conflicting = replace(
         update, next_sync_committee=forge.committee(7), next_sync_committee_branch=broken
     )
-    assert judge(forge, store, conflicting).rule is Rule.CONFLICTING_NEXT_COMMITTEE
+    verdict = judge(forge, store, conflicting)
+    assert verdict.rule is Rule.CONFLICTING_NEXT_COMMITTEE
+    assert verdict.values == {
+        "committee_root": forge.committee(7).hash_tree_root(),
+        "known_committee_root": forge.committee(2).hash_tree_root(),
+        "period": 2,
+    }
     unproven = replace(update, next_sync_committee_branch=broken)
     assert judge(forge, store, unproven).rule is Rule.INVALID_NEXT_COMMITTEE_BRANCH
 

@@ -47,6 +47,8 @@ def test_a_sound_bootstrap_is_accepted(forge: Forge) -> None:
     assert store.finalized_header == store.optimistic_header == forge.bootstrap(START).header
     assert store.next_sync_committee is None
     assert store.best_valid_update is None
+    assert store.previous_max_active_participants == 0
+    assert store.current_max_active_participants == 0
     assert store.data_format is forge.format_at(START)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -543,3 +544,26 @@ async def test_the_event_stream_is_closed_on_leaving_and_on_a_lie() -> None:
         await until(lambda: lying.is_stream_closed)
         assert not honest.is_stream_closed
     assert honest.is_stream_closed
+
+
+# Asyncio by itself --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_asyncios_own_timeouts_end_it_like_any_code() -> None:
+    watched = Watched()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1), still_world().client(watched) as client:
+            await client.run()
+    assert watched.life == ["open", "closed"]
+
+    async def follow() -> None:
+        async with still_world().client(Hanging(still_world(), "hanging")) as client:
+            await client.wait_until_synced()
+
+    task = asyncio.create_task(follow())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()

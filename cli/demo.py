@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import signal
+import sys
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 import click
 
 from lightclient.client import LightClient, SyncState
@@ -23,6 +27,7 @@ from lightclient.config import FORKS, Network
 from lightclient.containers import LightClientObject, LightClientUpdate
 from lightclient.errors import LightClientError
 from lightclient.sync import Outcome, VerifiedHeader
+from lightclient.transports.rest import RestTransport
 from lightclient_cli.screen import status_display
 
 if TYPE_CHECKING:
@@ -58,6 +63,16 @@ class DemoRecord:
         period = self.network.compute_sync_committee_period_at_slot
         first, last = self.finalized[0], self.finalized[-1]
         return period(last.slot) - period(first.slot)
+
+    @property
+    def missing_forks(self) -> list[str]:
+        """Forks of the demo that were not reached."""
+        return [name for name in demo_forks() if name not in self.forks]
+
+    def is_complete(self, state: SyncState) -> bool:
+        """Whether every fork was crossed, the head reached and nothing refused."""
+        refused = set(self.verdicts) - {"accepted", "duplicate"}
+        return not self.missing_forks and not refused and state is SyncState.SYNCED
 
     def watch(self, client: LightClient) -> None:
         """Count verdicts and time the processor, from outside of it."""
@@ -105,7 +120,8 @@ def demo_chain(now: float) -> SimulatedChain:
 
 
 @click.command("demo")
-def demo() -> int:
+@click.option("--live-seconds", type=click.FloatRange(0, 10), default=10.0, hidden=True)
+def demo(live_seconds: float) -> int:
     """Follow a simulated chain through every fork, on this machine alone.
 
     Needs the extra: pip install "lightclient[demo]". Ends by itself within half a minute; exit code
@@ -117,61 +133,138 @@ def demo() -> int:
             f"the demo needs {' and '.join(missing)}, which come with an extra:"
             ' pip install "lightclient[demo]"'
         )
-    logging.getLogger("lightclient").setLevel(logging.ERROR)
+    logging.getLogger("lightclient").setLevel(logging.CRITICAL)
+    # Certificates of the surroundings, perhaps missing, are not for loopback.
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        os.environ.pop(name, None)
     started = time.perf_counter()
-    return anyio.run(_demo, started)
+    show = _Demo(started, live_seconds)
+    anyio.run(show.run)
+    if show.output_error is not None:
+        raise show.output_error
+    if show.is_interrupted:
+        raise KeyboardInterrupt
+    return show.exit_code
 
 
-async def _demo(started: float) -> int:
-    from lightclient.simulator.server import serve
+class _Demo:
+    """One run: the chain, its server, the client, and what it prints.
 
-    chain = demo_chain(time.time())
-    network = chain.network
-    root = chain.trusted_block_root(network.preset.slots_per_epoch)
-    click.echo(
-        f"A simulated chain of {_HISTORY_PERIODS} sync committee periods and"
-        f" {len(demo_forks())} forks, {_SLOT_MS} ms a slot ({network.preset.name} preset,"
-        f" {network.preset.sync_committee_size} committee members)."
-    )
-    record = DemoRecord(network)
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(serve(chain, live=True))
-        click.echo(f"It is served at {url}; the client trusts block 0x{root.hex()} only.\n")
-        client = LightClient(
-            network=network,
-            trusted_block_root=root,
-            transports=[url],
-            on_finalized_header=lambda header: _show_finalized(record, header),
-            on_optimistic_header=lambda header: _show_head(record, header),
-        )
-        record.watch(client)
-        await stack.enter_async_context(client)
-        stack.enter_context(status_display(client, enabled=True))
-        try:
-            with anyio.move_on_after(_DEADLINE_SECONDS - (time.perf_counter() - started)):
-                await _until_done(client)
-        except LightClientError as error:
-            click.echo(f"The client gave up: {error}")
-        state = client.status.state
-    return _summary(record, state, chain.backend.name, time.perf_counter() - started)
+    Attributes:
+        output_error: why nothing more could be printed.
+    """
 
+    def __init__(self, started: float, live_seconds: float) -> None:
+        self.exit_code = 1
+        self.is_interrupted = False
+        self.output_error: OSError | None = None
+        self._started = started
+        self._live_seconds = live_seconds
+        self._scope: anyio.CancelScope | None = None
+        self._write: Callable[[str], None] = click.echo
 
-async def _until_done(client: LightClient) -> None:
-    await client.wait_until_synced()
-    enough = time.perf_counter() + _LIVE_SECONDS
-    async for header in client.finalized_headers():
-        if header.fork == demo_forks()[-1] and time.perf_counter() >= enough:
+    async def run(self) -> None:
+        """Until it ends by itself, is interrupted, or nobody reads it any more."""
+        async with anyio.create_task_group() as tasks:
+            # A scope inside of the server's, which is to end in good order.
+            self._scope = anyio.CancelScope()
+            if sys.platform != "win32":
+                await tasks.start(self._stop_on_signal)
+            await self._show()
+            tasks.cancel_scope.cancel()
+
+    async def _stop_on_signal(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                self.is_interrupted = True
+                self._stop()
+
+    def _stop(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def say(self, line: str) -> None:
+        """Print a line; without readers the demo ends."""
+        if self.output_error is not None:
             return
+        try:
+            self._write(line)
+        except OSError as error:
+            self.output_error = error
+            self._stop()
 
+    async def _show(self) -> None:
+        from lightclient.simulator.server import serve
 
-def _show_finalized(record: DemoRecord, header: VerifiedHeader) -> None:
-    record.finalized.append(header)
-    click.echo(_line("finalized", record.network, header))
+        chain = demo_chain(time.time())
+        network = chain.network
+        root = chain.trusted_block_root(network.preset.slots_per_epoch)
+        self.say(
+            f"A simulated chain of {_HISTORY_PERIODS} sync committee periods and"
+            f" {len(demo_forks())} forks, {_SLOT_MS} ms a slot ({network.preset.name} preset,"
+            f" {network.preset.sync_committee_size} committee members)."
+        )
+        record = DemoRecord(network)
+        assert self._scope is not None
+        async with serve(chain, live=True) as url:
+            with self._scope:
+                self.say(f"It is served at {url}; the client trusts only block 0x{root.hex()}.\n")
+                client = self._client(record, root, url)
+                record.watch(client)
+                state = await self._watch(client)
+                self.say(_summary(record, state, chain.backend.name, self._seconds))
+                self.exit_code = 0 if record.is_complete(state) else 1
 
+    def _client(self, record: DemoRecord, root: bytes, url: str) -> LightClient:
+        from httpx import AsyncHTTPTransport
 
-def _show_head(record: DemoRecord, header: VerifiedHeader) -> None:
-    record.heads += 1
-    click.echo(_line("head", record.network, header))
+        def show_finalized(header: VerifiedHeader) -> None:
+            record.finalized.append(header)
+            self.say(_line("finalized", record.network, header))
+
+        def show_head(header: VerifiedHeader) -> None:
+            record.heads += 1
+            self.say(_line("head", record.network, header))
+
+        # Past any proxy: the way leads nowhere but to this machine.
+        direct = AsyncHTTPTransport(trust_env=False)
+        return LightClient(
+            network=record.network,
+            trusted_block_root=root,
+            transports=[RestTransport(url, http_transport=direct)],
+            on_finalized_header=show_finalized,
+            on_optimistic_header=show_head,
+        )
+
+    async def _watch(self, client: LightClient) -> SyncState:
+        async with client:
+            with status_display(client) as write:
+                self._write = write or click.echo
+                try:
+                    with anyio.move_on_after(_DEADLINE_SECONDS - self._seconds):
+                        await self._until_done(client)
+                except LightClientError as error:
+                    self.say(f"The client gave up: {error}")
+                finally:
+                    self._write = click.echo
+            failed = [p.last_error for p in client.providers if p.last_error is not None]
+            state = client.status.state
+            if failed and state is not SyncState.SYNCED:
+                self.say(f"The last request failed: {failed[0]}")
+            return state
+
+    async def _until_done(self, client: LightClient) -> None:
+        await client.wait_until_synced()
+        enough = time.perf_counter() + self._live_seconds
+        async for header in client.finalized_headers():
+            if header.fork == demo_forks()[-1] and time.perf_counter() >= enough:
+                return
+
+    @property
+    def _seconds(self) -> float:
+        """Since the demo began."""
+        return time.perf_counter() - self._started
 
 
 def _line(what: str, network: Network, header: VerifiedHeader) -> str:
@@ -189,25 +282,20 @@ def _line(what: str, network: Network, header: VerifiedHeader) -> str:
     )
 
 
-def _summary(record: DemoRecord, state: SyncState, backend: str, seconds: float) -> int:
-    refused = sum(
-        count for kind, count in record.verdicts.items() if kind not in {"accepted", "duplicate"}
-    )
-    missing = [name for name in demo_forks() if name not in record.forks]
+def _summary(record: DemoRecord, state: SyncState, backend: str, seconds: float) -> str:
     if not record.finalized:
-        click.echo("\nNothing was verified.")
-        return 1
+        return "\nNothing was verified."
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(record.verdicts.items()))
     updates = record.update_seconds
     each = 1000 * sum(updates) / len(updates) if updates else 0.0
-    click.echo(
-        f"\nPeriods verified: {record.periods}\n"
-        f"Forks crossed: {', '.join(record.forks)}\n"
-        f"Headers verified: {len(record.finalized)} finalized, {record.heads} of the head\n"
-        f"Verdicts: {counts}\n"
-        f"Full updates: {len(updates)}, {each:.2f} ms each ({backend})\n"
-        f"State: {state.value}, after {seconds:.1f} seconds"
-    )
-    if missing:
-        click.echo(f"Not reached: {', '.join(missing)}")
-    return 1 if missing or refused or state is not SyncState.SYNCED else 0
+    lines = [
+        f"\nPeriods verified: {record.periods}",
+        f"Forks crossed: {', '.join(record.forks)}",
+        f"Headers verified: {len(record.finalized)} finalized, {record.heads} of the head",
+        f"Verdicts: {counts}",
+        f"Full updates: {len(updates)}, {each:.2f} ms each ({backend})",
+        f"State: {state.value}, after {seconds:.1f} seconds",
+    ]
+    if record.missing_forks:
+        lines.append(f"Not reached: {', '.join(record.missing_forks)}")
+    return "\n".join(lines)

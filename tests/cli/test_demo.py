@@ -1,0 +1,139 @@
+"""The demo: ends by itself and well, wherever it is run; a whole one runs in test_packaging.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lightclient.client import SyncState
+from lightclient.simulator import simulated_network
+from lightclient_cli.demo import DemoRecord, demo_forks
+from tests.cli.conftest import Command
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+
+# None of these may matter on loopback.
+SURROUNDINGS = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "",
+    "no_proxy": "",
+    "SSL_CERT_FILE": "/no/such/file",
+    "CI": "true",
+    "TERM": "dumb",
+}
+
+
+@contextmanager
+def showing(*options: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "lightclient_cli", "demo", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | SURROUNDINGS,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_it_crosses_every_fork_and_sums_up_whatever_surrounds_it() -> None:
+    with showing("--live-seconds=0") as process:
+        out, err = process.communicate(timeout=40)
+    assert (process.returncode, err) == (0, ""), out
+    lines = out.splitlines()
+    finalized = [line.split() for line in lines if line.startswith("finalized ")]
+    heads = [line.split() for line in lines if line.startswith("head ")]
+    assert len(finalized) >= 20
+    assert len(heads) >= 10
+    assert finalized[0][-1] == "trusted"
+    assert list(dict.fromkeys(words[5] for words in finalized)) == list(demo_forks())
+    summary = dict(line.split(": ", 1) for line in lines[-6:])
+    assert int(summary["Periods verified"]) >= 20
+    assert summary["Forks crossed"] == ", ".join(demo_forks())
+    counted = re.fullmatch(r"(\d+) finalized, (\d+) of the head", summary["Headers verified"])
+    assert counted is not None
+    assert [int(number) for number in counted.groups()] == [len(finalized), len(heads)]
+    assert re.fullmatch(r"\d+ accepted(, \d+ duplicate)?", summary["Verdicts"])
+    assert re.fullmatch(r"\d+, \d+\.\d\d ms each \(\w+\)", summary["Full updates"])
+    assert summary["State"].startswith("synced, after ")
+
+
+def _until_following(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert any(line.startswith("head ") for line in process.stdout)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_an_interruption_ends_it_at_once_in_good_order(number: signal.Signals) -> None:
+    with showing() as process:
+        _until_following(process)
+        start = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - start < 3
+    assert process.returncode == 130
+    assert err.strip() == "Error: interrupted"
+
+
+def test_it_ends_in_silence_when_nobody_reads_it_any_more() -> None:
+    with showing() as process:
+        _until_following(process)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(10) == 1
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("name", ["starlette", "hypercorn"])
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, command: Command, name: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda module: None if module == name else find(module)
+    )
+    result = command("demo")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert name in result.stderr
+    assert 'pip install "lightclient[demo]"' in result.stderr
+
+
+def _record(forks: tuple[str, ...], **verdicts: int) -> DemoRecord:
+    headers: Any = [SimpleNamespace(fork=name, slot=index) for index, name in enumerate(forks)]
+    return DemoRecord(simulated_network("minimal"), Counter(verdicts), finalized=headers)
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "complete"),
+    [
+        (_record(demo_forks(), accepted=9, duplicate=1), SyncState.SYNCED, True),
+        (_record(demo_forks(), accepted=9, invalid=1), SyncState.SYNCED, False),
+        (_record(demo_forks(), accepted=9, missing_parent=1), SyncState.SYNCED, False),
+        (_record(demo_forks()[:-1], accepted=9), SyncState.SYNCED, False),
+        (_record(demo_forks(), accepted=9), SyncState.SYNCING, False),
+        (_record(()), SyncState.BOOTSTRAPPING, False),
+    ],
+)
+def test_only_a_demo_that_showed_everything_has_succeeded(
+    record: DemoRecord, state: SyncState, complete: bool
+) -> None:
+    assert record.is_complete(state) is complete

@@ -1,5 +1,6 @@
 """The light client sync protocol, function for function: no I/O, no logging, no clock."""
 
+from lightclient.protocol.batching import Step, signatures_hold, walk_light_client_updates
 from lightclient.protocol.headers import get_lc_execution_root, is_valid_light_client_header
 from lightclient.protocol.processing import (
     apply_light_client_update,
@@ -7,6 +8,7 @@ from lightclient.protocol.processing import (
     new_light_client_store,
     process_light_client_store_force_update,
     process_light_client_update,
+    process_validated_update,
 )
 from lightclient.protocol.ranking import (
     has_supermajority,
@@ -28,6 +30,8 @@ from lightclient.protocol.store import (
     is_next_sync_committee_known,
 )
 from lightclient.protocol.validation import (
+    signing_committee,
+    validate_all_but_signature,
     validate_light_client_bootstrap,
     validate_light_client_update,
 )
@@ -46,6 +50,7 @@ __all__ = [
     "LightClientStore",
     "Rule",
     "SignatureVerifier",
+    "Step",
     "Verdict",
     "VerdictKind",
     "apply_light_client_update",
@@ -64,9 +69,14 @@ __all__ = [
     "new_light_client_store",
     "process_light_client_store_force_update",
     "process_light_client_update",
+    "process_validated_update",
+    "signatures_hold",
+    "signing_committee",
     "sync_committee_signing_root",
     "undecodable",
+    "validate_all_but_signature",
     "validate_light_client_bootstrap",
     "validate_light_client_update",
     "verdict_of",
+    "walk_light_client_updates",
 ]

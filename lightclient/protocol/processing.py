@@ -73,10 +73,15 @@ def process_light_client_update(
     """
     full_update = update.as_update(network.preset.sync_committee_size)
     refusal = validate_light_client_update(store, full_update, current_slot, network, signatures)
-    if refusal is not None:
-        return refusal
+    return refusal or process_validated_update(store, full_update, network)
+
+
+def process_validated_update(
+    store: LightClientStore, update: LightClientUpdate, network: Network
+) -> Verdict:
+    """What follows once ``validate_light_client_update`` has nothing against ``update``."""
     after = store.copy()
-    _process_valid_update(after, full_update, network)
+    _process_valid_update(after, update, network)
     if after == store:
         return verdict_of(Rule.NO_PROGRESS)
     after.upgrade(update.data_format)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from hashlib import sha256
 
-from lightclient.bls import Backend, CommitteeKeys
+from lightclient.bls import Backend, CommitteeKeys, CommitteeSignature
 from lightclient.config.network import Network, compute_fork_data_root
 from lightclient.containers import LightClientUpdate, SyncCommittee
 
@@ -73,12 +73,19 @@ class SignatureVerifier:
         """Whether :meth:`compare_aggregate` has already been answered."""
         return self.keys_of(committee).aggregate_checked
 
-    def is_signature_valid(
+    def signature_of(
         self, committee: SyncCommittee, update: LightClientUpdate, network: Network
-    ) -> bool:
-        """``FastAggregateVerify`` over the participants' keys."""
-        return self.keys_of(committee).verify(
+    ) -> CommitteeSignature:
+        """The signature of ``update`` as one of ``committee``, ready to be checked."""
+        return CommitteeSignature(
+            self.keys_of(committee),
             update.sync_aggregate.sync_committee_bits,
             sync_committee_signing_root(update, network),
             update.sync_aggregate.sync_committee_signature,
         )
+
+    def is_signature_valid(
+        self, committee: SyncCommittee, update: LightClientUpdate, network: Network
+    ) -> bool:
+        """``FastAggregateVerify`` over the participants' keys."""
+        return self.signature_of(committee, update, network).is_valid()

@@ -7,7 +7,7 @@ They change nothing. The order is part of the interface (see ``verdicts.Rule``).
 from __future__ import annotations
 
 from lightclient.config.network import GENESIS_SLOT, Network
-from lightclient.containers import LightClientBootstrap, LightClientUpdate
+from lightclient.containers import LightClientBootstrap, LightClientUpdate, SyncCommittee
 from lightclient.protocol.headers import is_valid_light_client_header
 from lightclient.protocol.ranking import is_finality_update, is_sync_committee_update
 from lightclient.protocol.signatures import SignatureVerifier, compute_signature_fork_version
@@ -55,6 +55,15 @@ def validate_light_client_update(
     signatures: SignatureVerifier,
 ) -> Verdict | None:
     """Altair ``validate_light_client_update`` with every later fork's changes."""
+    return validate_all_but_signature(store, update, current_slot, network) or _check_signature(
+        store, update, network, signatures
+    )
+
+
+def validate_all_but_signature(
+    store: LightClientStore, update: LightClientUpdate, current_slot: int, network: Network
+) -> Verdict | None:
+    """Every rule but the last; the signature is still to be checked before anything is believed."""
     return (
         _check_committee_size(update.sync_committee_size, network)
         or _check_bits_size(update)
@@ -65,7 +74,6 @@ def validate_light_client_update(
         or _check_relevance(store, update, network)
         or _check_finality(update, network)
         or _check_next_sync_committee(store, update, network)
-        or _check_signature(store, update, network, signatures)
     )
 
 
@@ -225,25 +233,31 @@ def _check_next_sync_committee(
     return None
 
 
+def signing_committee(
+    store: LightClientStore, update: LightClientUpdate, network: Network
+) -> SyncCommittee | None:
+    """The committee whose signature ``update`` must bear; None if the store does not know it."""
+    period = network.compute_sync_committee_period_at_slot
+    ahead = period(update.signature_slot) - period(store.finalized_header.beacon.slot)
+    if ahead == 0:
+        return store.current_sync_committee
+    return store.next_sync_committee if ahead == 1 else None
+
+
 def _check_signature(
     store: LightClientStore,
     update: LightClientUpdate,
     network: Network,
     signatures: SignatureVerifier,
 ) -> Verdict | None:
-    period = network.compute_sync_committee_period_at_slot
-    signature_period = period(update.signature_slot)
-    if signature_period == period(store.finalized_header.beacon.slot):
-        committee = store.current_sync_committee
-    else:
-        assert store.next_sync_committee is not None  # _check_period saw to it
-        committee = store.next_sync_committee
+    committee = signing_committee(store, update, network)
+    assert committee is not None  # _check_period saw to it
     if signatures.is_signature_valid(committee, update, network):
         return None
     return verdict_of(
         Rule.BAD_SIGNATURE,
         participants=update.sync_aggregate.num_active_participants,
-        signature_period=signature_period,
+        signature_period=network.compute_sync_committee_period_at_slot(update.signature_slot),
         attested_slot=update.attested_header.beacon.slot,
         fork_version=compute_signature_fork_version(update.signature_slot, network),
     )

@@ -5,6 +5,7 @@ Sans I/O. The caller brings the objects and the time (Unix milliseconds), one ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightclient.bls import Backend, choose_backend
@@ -14,6 +15,7 @@ from lightclient.containers import (
     LightClientBootstrap,
     LightClientHeader,
     LightClientObject,
+    LightClientUpdate,
     SyncCommittee,
 )
 from lightclient.errors import ConfigError
@@ -22,6 +24,7 @@ from lightclient.protocol import (
     LightClientStore,
     Rule,
     SignatureVerifier,
+    Step,
     Verdict,
     VerdictKind,
     initialize_light_client_store,
@@ -29,7 +32,10 @@ from lightclient.protocol import (
     new_light_client_store,
     process_light_client_store_force_update,
     process_light_client_update,
+    signatures_hold,
+    signing_committee,
     verdict_of,
+    walk_light_client_updates,
 )
 from lightclient.sync.forced_update import ForcedUpdatePolicy, ForcedUpdateWatch
 from lightclient.sync.verified import (
@@ -55,6 +61,20 @@ class Outcome:
     verdict: Verdict
     events: tuple[Event, ...] = ()
     progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesWalk:
+    """What a walk over several updates found, not applied yet.
+
+    Attributes:
+        base: the store it started from.
+        steps: None if the updates must be judged one by one.
+    """
+
+    base: LightClientStore | None
+    updates: tuple[LightClientUpdate, ...]
+    steps: list[Step] | None
 
 
 class Processor:
@@ -139,7 +159,9 @@ class Processor:
         if self.store is None:
             return Outcome(verdict_of(Rule.NO_BOOTSTRAP))
         current_slot = self.network.slot_at_time_ms(now_ms)
-        self._audit_before_use(update, current_slot)
+        committee = signing_committee(self.store, update.as_update(), self.network)
+        if committee is not None:
+            self._audit_before_use(update, committee, current_slot)
         before = self.store.copy()
         verdict = process_light_client_update(
             self.store, update, current_slot, self.network, self.signatures
@@ -167,24 +189,58 @@ class Processor:
             self._forced_updates.note_progress(now_ms)
         return Outcome(verdict, tuple(events), progress)
 
+    # Histories --------------------------------------------------------------------------------
+
+    def process_updates(self, updates: Sequence[LightClientUpdate], now_ms: int) -> list[Outcome]:
+        """Judge several updates in order, exactly as :meth:`process` would one by one, but faster.
+
+        Signatures are checked together. Nothing is applied before all of them hold; if one does
+        not, the updates are judged one by one.
+        """
+        return self.apply_updates(self.walk_updates(updates, now_ms), now_ms)
+
+    def walk_updates(self, updates: Sequence[LightClientUpdate], now_ms: int) -> UpdatesWalk:
+        """The long part of :meth:`process_updates`; changes no store, so it may run in a thread.
+
+        Nothing else may use the processor until it is done.
+        """
+        base = None if self.store is None else self.store.copy()
+        if base is None or len(updates) < 2:
+            return UpdatesWalk(base, tuple(updates), None)
+        current_slot = self.network.slot_at_time_ms(now_ms)
+        steps = walk_light_client_updates(
+            base,
+            updates,
+            current_slot,
+            self.network,
+            self.signatures,
+            lambda update, committee: self._audit_before_use(update, committee, current_slot),
+        )
+        hold = signatures_hold(steps, self.signatures)
+        return UpdatesWalk(base, tuple(updates), steps if hold else None)
+
+    def apply_updates(self, walk: UpdatesWalk, now_ms: int) -> list[Outcome]:
+        """Apply what :meth:`walk_updates` found, or judge one by one if it does not stand."""
+        if walk.steps is None or self.store is None or self.store != walk.base:
+            return [self.process(update, now_ms) for update in walk.updates]
+        return [self._apply_step(step, now_ms) for step in walk.steps]
+
+    def _apply_step(self, step: Step, now_ms: int) -> Outcome:
+        assert self.store is not None
+        before = self.store.copy()
+        self.store.assign(step.store)
+        self._forced_updates.note_update(step.update, step.verdict, self.store, now_ms)
+        if step.verdict.kind is not VerdictKind.ACCEPTED:
+            return Outcome(step.verdict)
+        return self._outcome(step.verdict, before, step.update, now_ms)
+
     # Committees -------------------------------------------------------------------------------
 
-    def _audit_before_use(self, update: AnyUpdate, current_slot: int) -> None:
-        store = self.store
-        assert store is not None
+    def _audit_before_use(
+        self, update: AnyUpdate, committee: SyncCommittee, current_slot: int
+    ) -> None:
         period = self.network.compute_sync_committee_period_at_slot
-        signature_period = period(update.signature_slot)
-        ahead = signature_period - period(store.finalized_header.beacon.slot)
-        committee = (
-            store.current_sync_committee
-            if ahead == 0
-            else store.next_sync_committee
-            if ahead == 1
-            else None
-        )
-        if committee is None:
-            return
-        is_following = signature_period >= period(current_slot)
+        is_following = period(update.signature_slot) >= period(current_slot)
         if self.audit_committees or is_following or committee is self._audit_first:
             self.signatures.compare_aggregate(committee)
 

@@ -1,0 +1,85 @@
+"""Updates of a history, judged one by one but for their signatures, which are checked together.
+
+All else about an update depends only on the store that its predecessors leave. So the sequence is
+walked on copies as if every signature held; if they do hold together, the walk was the truth, and
+if not, nothing has happened yet and single processing decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lightclient.bls import CommitteeSignature, proves_each, verify_together
+from lightclient.config.network import Network
+from lightclient.containers import LightClientUpdate, SyncCommittee
+from lightclient.protocol.processing import process_validated_update
+from lightclient.protocol.signatures import SignatureVerifier
+from lightclient.protocol.store import LightClientStore
+from lightclient.protocol.validation import signing_committee, validate_all_but_signature
+from lightclient.protocol.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One update of a walk.
+
+    Attributes:
+        verdict: its judgement if all signatures of the walk hold.
+        store: the store after it.
+        signature: what the verdict relies on; None if another rule refused the update.
+    """
+
+    update: LightClientUpdate
+    verdict: Verdict
+    store: LightClientStore
+    signature: CommitteeSignature | None
+
+
+def walk_light_client_updates(
+    store: LightClientStore,
+    updates: Sequence[LightClientUpdate],
+    current_slot: int,
+    network: Network,
+    verifier: SignatureVerifier,
+    before_use: Callable[[LightClientUpdate, SyncCommittee], None],
+) -> list[Step]:
+    """Judge ``updates`` in order as if their signatures held; ``store`` stays as it is.
+
+    Args:
+        before_use: told of each committee before a signature of it is relied on.
+    """
+    steps: list[Step] = []
+    for update in updates:
+        signature = None
+        after = store
+        verdict = validate_all_but_signature(store, update, current_slot, network)
+        if verdict is None:
+            committee = signing_committee(store, update, network)
+            assert committee is not None  # its period was checked
+            before_use(update, committee)
+            signature = verifier.signature_of(committee, update, network)
+            after = store.copy()
+            verdict = process_validated_update(after, update, network)
+        steps.append(Step(update, verdict, after, signature))
+        store = after
+    return steps
+
+
+def signatures_hold(steps: Sequence[Step], verifier: SignatureVerifier) -> bool:
+    """Whether all signatures of a walk hold; False says only that single processing must decide.
+
+    Where a batch cannot prove each signature by itself, an update that the store keeps
+    (``best_valid_update``) has its own checked as well.
+    """
+    relied_on = [step.signature for step in steps if step.signature is not None]
+    if relied_on and not verify_together(verifier.backend, relied_on):
+        return False
+    if proves_each(verifier.backend):
+        return True
+    kept = steps[-1].store.best_valid_update if steps else None
+    return all(
+        step.signature.is_valid()
+        for step in steps
+        if step.update is kept and step.signature is not None
+    )

@@ -29,6 +29,7 @@ from lightclient import (
     to_json,
 )
 from lightclient.containers import LightClientObject
+from lightclient.protocol import Rule
 from lightclient.sync import Event, Task
 from lightclient_cli.main import COMMANDS, main
 from tests.served import Served, past_chain, served
@@ -309,3 +310,24 @@ def test_links_lead_to_files_and_headings(document: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             assert anchor in map(_anchor, headings), f"{document.name}: {target}"
+
+
+def test_troubleshooting_quotes_messages_that_exist_and_every_rule() -> None:
+    text = (CHECKOUT / "docs" / "troubleshooting.md").read_text()
+    folders = [CHECKOUT / "lightclient", CHECKOUT / "cli"]
+    sources = [path.read_text() for folder in folders for path in folder.rglob("*.py")]
+    # Literals that are continued on the next line, joined.
+    source = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
+    tables = text[: text.index("## Rules")]
+    quoted = [
+        phrase
+        for row in re.findall(r"^\| (`.*?) \|", tables, re.MULTILINE)
+        for phrase in re.findall(r"`([^`]+)`", row)
+    ]
+    assert len(quoted) > 20
+    assert [phrase for phrase in quoted if phrase not in source] == []
+    rules = text[text.index("## Rules") :].partition("They are tested")[0]
+    assert re.findall(r"`(\w+)`", rules) == [rule.value for rule in Rule]
+    reasons = re.findall(r"^\| `[^`]*` \| `(\w+)` \|", tables, re.MULTILINE)
+    known = set(re.findall(r'Explanation\(\s*"(\w+)"', source))
+    assert set(reasons) == known | {"not_told"}

@@ -101,9 +101,14 @@ def test_an_optimistic_header_needs_more_than_the_safety_threshold() -> None:
     assert store.optimistic_header == more.attested_header
 
 
-def test_an_optimistic_header_never_goes_back() -> None:
+def test_an_optimistic_header_never_goes_back_nor_sideways() -> None:
     store = FORGE.store(START)
-    accept(store, FORGE.update(START + 10))
+    first = FORGE.update(START + 10)
+    accept(store, first)
+    other_block = FORGE.update(START + 10, committee=True, finalized_slot=0)
+    assert other_block.attested_header != first.attested_header
+    accept(store, other_block)
+    assert store.optimistic_header == first.attested_header
     accept(store, FORGE.update(START + 9))  # better for a forced update: older
     assert store.optimistic_header.beacon.slot == START + 10
 
@@ -196,6 +201,18 @@ def test_a_committee_is_taken_only_with_two_thirds_and_finality_of_its_own_perio
     assert store.next_sync_committee == (FORGE.committee(2) if taken else None)
     assert store.best_valid_update == (None if taken else update)
     assert store.finalized_header.beacon.slot == START
+
+
+@pytest.mark.parametrize("finalized_slot", [START - 8, START])
+def test_finality_that_is_not_newer_is_only_kept_for_a_forced_update(finalized_slot: int) -> None:
+    for store in (FORGE.store(START), store_that_knows(FORGE)):
+        before = store.copy()
+        newest = store.finalized_header.beacon.slot
+        update = FORGE.update(newest + 20, finalized_slot=finalized_slot + newest - START)
+        accept(store, update)
+        assert store.finalized_header is before.finalized_header
+        assert store.next_sync_committee is before.next_sync_committee
+        assert store.best_valid_update == update
 
 
 def test_a_proven_all_zero_committee_leaves_the_next_one_unknown() -> None:

@@ -163,6 +163,13 @@ def test_merkleize_pads_with_zero_nodes_up_to_its_limit(numbers: list[int], room
     assert merkleize(leaves, limit) == _slow_root(leaves, limit)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200])
+def test_merkleize_is_right_on_both_sides_of_every_power_of_two(count: int) -> None:
+    leaves = [sha256(bytes([number])).digest() for number in range(count)]
+    for limit in {count, count + 1, 2 * count, 4 * count + 1}:
+        assert merkleize(leaves, limit) == _slow_root(leaves, limit)
+
+
 def test_merkleize_refuses_more_nodes_than_its_limit_and_reaches_list_limits() -> None:
     with pytest.raises(ValueError, match="limit of 1"):
         merkleize([ZERO_NODE] * 2, 1)

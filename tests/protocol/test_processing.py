@@ -105,7 +105,7 @@ def test_an_optimistic_header_never_goes_back_nor_sideways() -> None:
     store = FORGE.store(START)
     first = FORGE.update(START + 10)
     accept(store, first)
-    other_block = FORGE.update(START + 10, committee=True, finalized_slot=0)
+    other_block = FORGE.update(START + 10, finalized_slot=START - 8)
     assert other_block.attested_header != first.attested_header
     accept(store, other_block)
     assert store.optimistic_header == first.attested_header

@@ -109,7 +109,8 @@ def test_an_optimistic_header_never_goes_back_nor_sideways() -> None:
     assert other_block.attested_header != first.attested_header
     accept(store, other_block)
     assert store.optimistic_header == first.attested_header
-    accept(store, FORGE.update(START + 9))  # better for a forced update: older
+    older = FORGE.update(START + 9, finalized_slot=START - 8)
+    accept(store, older)  # as the better one for a forced update
     assert store.optimistic_header.beacon.slot == START + 10
 
 

@@ -202,6 +202,8 @@ class _Follower:
 
     async def _run(self) -> None:
         _log_start(self._client)
+        if self._network.retired:
+            _logger.warning("This network no longer runs: nothing new will come")
         has_waited = await self._wait_for_genesis()
         # A slot that is under way has started already; genesis has not, if it was waited for.
         last = None if has_waited else _slot_now(self._network)

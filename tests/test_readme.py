@@ -263,6 +263,22 @@ def test_verify_prints_what_is_shown(
     assert without_numbers(done.stdout.splitlines()) == without_numbers(block.splitlines()[1:])
 
 
+def test_spec_tests_print_what_is_shown() -> None:
+    words = command("nimbus-light-client spec-tests")
+    done = subprocess.run(
+        [sys.executable, "-m", "lightclient_cli", *words[1:]],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (block,) = [block for block in blocks("console") if " spec-tests " in block]
+    shown = [line for line in block.splitlines()[1:] if line != "..."]
+    assert set(shown) <= set(done.stdout.splitlines())
+
+
 # --- tables and links -----------------------------------------------------------------------------
 
 

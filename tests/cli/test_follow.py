@@ -233,6 +233,13 @@ def test_it_stops_at_the_epoch_even_if_no_provider_answers(chain: Served) -> Non
     assert "reason=--debug-stop-at-epoch" in done.stdout
 
 
+def test_a_network_that_no_longer_runs_is_said_to_be_one() -> None:
+    options = [f"--trusted-block-root={ROOT}", "--rest-url=http://127.0.0.1:1"]
+    done = run("--network=holesky", *options, "--debug-stop-at-epoch=0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "This network no longer runs" in done.stdout
+
+
 def test_before_genesis_it_says_what_it_waits_for_and_nothing_else(tmp_path: Path) -> None:
     network = simulated_network("minimal", genesis_time=int(time.time()) + 3, slot_duration_ms=2000)
     done = run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from functools import cache
 
 import anyio
@@ -246,3 +247,24 @@ def test_a_transport_that_cannot_be_opened_leaves_no_thread() -> None:
         client.__enter__()
     with pytest.raises(RuntimeError, match="context manager"):
         client.run()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not running"), CancelledError()])
+def test_closing_in_the_very_moment_of_a_call_ends_the_iterator(error: Exception) -> None:
+    class Portal:
+        """Refuses, as a portal that is being stopped does."""
+
+        closes = True
+
+        def call(self, *_: object) -> object:
+            if self.closes:
+                client._portal = None
+            raise error
+
+    client, portal = blocking(), Portal()
+    client._portal = portal  # type: ignore[assignment]
+    assert list(client._headers(portal, None)) == []  # type: ignore[arg-type]
+    portal.closes = False
+    client._portal = portal  # type: ignore[assignment]
+    with pytest.raises(type(error)):
+        list(client._headers(portal, None))  # type: ignore[arg-type]

@@ -109,6 +109,13 @@ async def test_an_answer_is_used_as_far_as_it_goes(
     assert period_of(found) == reached
 
 
+async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(world: World) -> None:
+    liar = Ranged(world, lambda found: UpdateRange((found[0], *map(forged, found[1:]))), "liar")
+    found = await bootstrapped(world, liar)
+    await found.perform(WHOLE)
+    assert found.providers[0].verdicts == {"accepted": 1, "unviable_fork": 1}
+
+
 async def test_more_than_was_asked_for_is_left_alone(world: World) -> None:
     greedy = Ranged(world, lambda _: UpdateRange(tuple(world.chain.updates(0, 128))), "greedy")
     found = await bootstrapped(world, greedy)

@@ -273,6 +273,20 @@ async def test_after_days_asleep_it_catches_up_at_once() -> None:
     assert provider.drain()[0].startswith("updates ")
 
 
+async def test_falling_behind_overrides_what_was_planned_before() -> None:
+    world = World(SLOTS_PER_PERIOD + 30)
+    provider = world.provider()
+    follower = await synced(world, provider)
+    follower.next_sync_ms = follower.next_head_ms = world.now_ms + 10**12
+    provider.drain()
+    world.go_to(world.slot + 1)
+    await follower.step()
+    assert provider.drain() == []
+    world.set_clock(4 * SLOTS_PER_PERIOD)
+    await follower.step()
+    assert provider.drain() == ["updates 1+3"]
+
+
 async def test_it_never_sleeps_longer_than_a_slot() -> None:
     world = World(SLOTS_PER_PERIOD + 40)
     follower = await synced(world)
@@ -292,6 +306,17 @@ async def test_a_clock_that_steps_back_does_not_leave_it_waiting() -> None:
     await settle(world, follower)
     assert head(follower) == world.slot - 1
     assert follower.next_head_ms <= world.now_ms + 2 * SLOT_MS
+    assert follower.next_sync_ms <= world.now_ms + SLOTS_PER_PERIOD * SLOT_MS
+
+
+async def test_a_clock_that_was_some_slots_ahead_does_not_stop_the_polls() -> None:
+    world = World(SLOTS_PER_PERIOD + 30)
+    follower = await synced(world)
+    world.set_clock(world.slot + 20)
+    await follower.step()
+    world.go_to(SLOTS_PER_PERIOD + 31)
+    await follower.step()
+    assert head(follower) == world.slot - 1
 
 
 async def test_a_clock_that_is_trimmed_by_milliseconds_triggers_nothing() -> None:

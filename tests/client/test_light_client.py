@@ -23,7 +23,8 @@ from lightclient.errors import (
     ProviderUnavailable,
     UnknownBootstrap,
 )
-from lightclient.sync import VerifiedHeader
+from lightclient.protocol import ACCEPTED
+from lightclient.sync import NewFinalizedHeader, NewOptimisticHeader, Outcome, VerifiedHeader
 from lightclient.testing import MockTransport
 from tests.client.world import (
     SLOTS_PER_EPOCH,
@@ -366,10 +367,18 @@ async def test_callbacks_are_called_one_at_a_time_and_in_order() -> None:
         slots.append(header.slot)
         running -= 1
 
-    client = world.client(on_finalized_header=slow, on_optimistic_header=slow)
-    async with client:
-        await until(lambda: len(slots) >= 6)
-    assert slots == sorted(slots)
+    client = world.client(
+        Hanging(world, "hanging"), on_finalized_header=slow, on_optimistic_header=slow
+    )
+    updates = world.chain.updates(0, 3)
+    headers = [VerifiedHeader(update.attested_header, world.network) for update in updates]
+    async with client, anyio.create_task_group() as tasks:
+        for header in headers:  # as when polled and pushed updates come together
+            events = (NewFinalizedHeader(header), NewOptimisticHeader(header))
+            tasks.start_soon(client._deliver, Outcome(ACCEPTED, events, progress=True))
+        await until(lambda: len(slots) == 6)
+    assert sorted(slots) == sorted(header.slot for header in headers * 2)
+    assert slots[::2] == slots[1::2]  # both calls for one update, then the next
 
 
 # Ends ---------------------------------------------------------------------------------------------

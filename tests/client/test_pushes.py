@@ -61,6 +61,18 @@ class Plain:
         return self._items.pop(0)
 
 
+class Closeable(Plain):
+    """The same with something to close."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        super().__init__(items)
+        self.closed = 0
+
+    async def aclose(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.closed += 1
+
+
 async def synced_fetcher(world: World, *transports: Any) -> Fetcher:
     fetcher = Fetcher.over(
         world.processor(), [world.provider("polled"), *transports], world.clock, ignore
@@ -202,3 +214,13 @@ async def test_a_stream_that_is_no_generator_will_do() -> None:
     fetcher = await synced_fetcher(place, transport)
     async with listening(place, fetcher):
         await until(lambda: sum(fetcher.providers[0].verdicts.values()))
+
+
+async def test_a_stream_is_closed_when_it_is_left() -> None:
+    place = world()
+    stream = Closeable([place.chain.optimistic_update()] * 100)
+    transport = place.provider("closeable")
+    transport.stream_updates = lambda: stream  # type: ignore[method-assign]
+    fetcher = await synced_fetcher(place, transport)
+    async with listening(place, fetcher):
+        await until(lambda: stream.closed)

@@ -133,6 +133,15 @@ def test_as_nimbus_other_duplicates_do_not_count() -> None:
     assert made._forced_updates.duplicates == 0
 
 
+def test_as_nimbus_an_update_that_becomes_the_candidate_is_no_repetition() -> None:
+    made = stuck(ForcedUpdatePolicy.NIMBUS)
+    assert made.store is not None
+    made.store.best_valid_update = None
+    outcome = made.process(update(1, weak=True), at(START + HALF_HOUR))
+    assert outcome.verdict.kind is VerdictKind.ACCEPTED
+    assert made._forced_updates.duplicates == 0
+
+
 @pytest.mark.parametrize("forced", [False, True])
 def test_as_nimbus_progress_starts_the_counting_afresh(forced: bool) -> None:
     made = stuck(ForcedUpdatePolicy.NIMBUS)

@@ -61,6 +61,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(command: Command, arguments: li
         (TransportError("gone", provider="x"), 1),
         (PermissionError(13, "Permission denied", "file"), 1),
         (KeyboardInterrupt(), 130),
+        (ExceptionGroup("tasks", [ExceptionGroup("more", [ConfigError("bad")])]), 2),
+        (BaseExceptionGroup("tasks", [ValueError("bad"), KeyboardInterrupt()]), 130),
+        (RuntimeError("a fault"), 1),
     ],
 )
 def test_an_error_becomes_one_line_and_an_exit_code(error: BaseException, exit_code: int) -> None:
@@ -76,6 +79,21 @@ def test_an_error_becomes_one_line_and_an_exit_code(error: BaseException, exit_c
     assert result.exit_code == exit_code
     assert result.stderr.lstrip().startswith("Error: ")
     assert result.stderr.strip().count("\n") == 0
+
+
+def test_a_fault_says_where_it_is_and_keeps_secrets() -> None:
+    @click.group(cls=RootCommand)
+    def root() -> None:
+        pass
+
+    @root.command()
+    def fail() -> None:
+        raise RuntimeError("https://user:s3cr3t@host/\nline")
+
+    error = CliRunner().invoke(root, ["fail"]).stderr
+    assert error.startswith("Error: RuntimeError: https://host line at cli/test_main.py:")
+    assert "s3cr3t" not in error
+    assert "report it" in error
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:

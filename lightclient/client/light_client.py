@@ -221,11 +221,16 @@ class LightClient:
 
     def finalized_headers(self) -> HeaderIterator:
         """The current finalized header, then each new one."""
-        return self._finalized.subscribe(self.finalized_header)
+        return self._subscribed(self._finalized, self.finalized_header)
 
     def optimistic_headers(self) -> HeaderIterator:
         """The current optimistic header, then each new one."""
-        return self._optimistic.subscribe(self.optimistic_header)
+        return self._subscribed(self._optimistic, self.optimistic_header)
+
+    @staticmethod
+    def _subscribed(feed: HeaderFeed, current: VerifiedHeader | None) -> HeaderIterator:
+        # The store may be ahead of what was told: nobody is to hear of a header after a later one.
+        return feed.subscribe(current if feed.latest is None else feed.latest)
 
     async def wait_until_synced(self) -> VerifiedHeader:
         """Wait for the head of the chain; returns the finalized header then.

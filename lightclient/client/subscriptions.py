@@ -87,11 +87,13 @@ class HeaderFeed:
         self._callback = callback
         self._iterators: list[ref[HeaderIterator]] = []
         self._failure: Exception | None = None
+        self.latest: VerifiedHeader | None = None
         self.is_closed = False
         self.has_raised = False
 
     def push(self, header: VerifiedHeader) -> None:
         """Hand ``header`` to all iterators."""
+        self.latest = header
         for iterator in self._listening():
             iterator.push(header)
 

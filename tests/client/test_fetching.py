@@ -109,11 +109,34 @@ async def test_an_answer_is_used_as_far_as_it_goes(
     assert period_of(found) == reached
 
 
-async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(world: World) -> None:
+async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightclient.client.fetching.JUDGED_TOGETHER", 2)
     liar = Ranged(world, lambda found: UpdateRange((found[0], *map(forged, found[1:]))), "liar")
     found = await bootstrapped(world, liar)
     await found.perform(WHOLE)
     assert found.providers[0].verdicts == {"accepted": 1, "unviable_fork": 1}
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 100])
+async def test_every_step_of_a_history_is_delivered_however_many_are_judged_together(
+    world: World, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightclient.client.fetching.JUDGED_TOGETHER", together)
+    slots: list[int] = []
+
+    async def deliver(outcome: Outcome) -> None:
+        slots.extend(event.header.slot for event in outcome.events)
+
+    found = await bootstrapped(world, world.provider())
+    found.deliver = deliver
+    assert await found.perform(WHOLE)
+    expected: list[int] = []
+    for update in world.chain.updates(0, PERIODS):
+        finalized = update.finalized_header.beacon.slot
+        expected += [finalized] * (finalized > 0) + [update.attested_header.beacon.slot]
+    assert slots == expected
 
 
 async def test_more_than_was_asked_for_is_left_alone(world: World) -> None:

@@ -122,6 +122,24 @@ async def test_it_syncs_and_tells_callbacks_and_iterators_the_same_headers() -> 
     assert client.age(finalized[-1]) == pytest.approx((HEAD + 0.5 - finalized[-1].slot) * 6)
 
 
+async def test_whoever_listens_from_a_callback_on_hears_headers_in_order() -> None:
+    client: LightClient
+    iterators: list[Any] = []
+
+    async def listen(_: VerifiedHeader) -> None:
+        iterators.append(client.finalized_headers())
+        await anyio.lowlevel.checkpoint()
+
+    client = still_world().client(on_finalized_header=listen)
+    async with client:
+        await client.wait_until_synced()
+        client.stop()
+    assert len(iterators) > 2
+    for headers in iterators:
+        slots = [header.slot async for header in headers]
+        assert slots == sorted(set(slots))
+
+
 async def test_headers_carry_what_their_fork_proves_of_the_execution() -> None:
     world = still_world()
     seen: list[VerifiedHeader] = []

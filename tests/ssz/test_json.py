@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightclient.errors import DecodeError
-from lightclient.ssz import Bitvector, ByteList, Bytes, ByteVectors, Container, Nodes, Uint, located
+from lightclient.ssz import (
+    Bitvector,
+    ByteList,
+    Bytes,
+    ByteVectors,
+    Container,
+    Nodes,
+    SSZType,
+    Uint,
+    located,
+)
 
 UINT64, UINT256 = Uint(64), Uint(256)
 
@@ -237,6 +247,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_value_is_read_or_refused_in_one_sentence(written: Any) -> None:
+    kind: SSZType[Any]
     for kind in (UINT64, Bytes(1), ByteList(3), Bitvector(3), Nodes(1), KEYS, PAIR, WRAPPED):
         try:
             value = kind.from_json(written)

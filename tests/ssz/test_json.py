@@ -188,6 +188,7 @@ def test_a_list_of_the_wrong_length_is_refused(kind: Any, written: Any) -> None:
 def test_a_bad_node_in_a_branch_is_located() -> None:
     good = "0x" + "11" * 32
     assert Nodes(2).from_json([good, good]) == (b"\x11" * 32,) * 2
+    bad: Any
     for bad in (good[:-2], good + "11", None, 5, [good], {}):
         with pytest.raises(DecodeError, match=r"^\[1\]"):
             Nodes(2).from_json([good, bad])
@@ -235,6 +236,16 @@ def test_json_survives_the_round_trip(left: int, right: bytes) -> None:
     assert PAIR.from_json(written) == Pair(left, right)
 
 
+KINDS: list[SSZType[Any]] = [
+    UINT64,
+    Bytes(1),
+    ByteList(3),
+    Bitvector(3),
+    Nodes(3),
+    KEYS,
+    PAIR,
+    WRAPPED,
+]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: (
@@ -247,8 +258,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_value_is_read_or_refused_in_one_sentence(written: Any) -> None:
-    kind: SSZType[Any]
-    for kind in (UINT64, Bytes(1), ByteList(3), Bitvector(3), Nodes(1), KEYS, PAIR, WRAPPED):
+    for kind in KINDS:
         try:
             value = kind.from_json(written)
         except DecodeError as error:
@@ -265,7 +275,7 @@ def test_a_refusal_of_deeply_nested_json_does_not_recurse(opening: str) -> None:
     deep: Any = "x"
     for _ in range(50 * sys.getrecursionlimit()):
         deep = [deep] if opening == "list" else {"a": deep}
-    for kind in (UINT64, Bytes(1), ByteList(3), Bitvector(3), Nodes(3), KEYS, PAIR, WRAPPED):
+    for kind in KINDS:
         with pytest.raises(DecodeError):
             kind.from_json(deep)
 

@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lightclient.client import BlockingLightClient, LightClient, Status, SyncState
     from lightclient.config import Network, network_by_name, resolve_network
     from lightclient.containers import (
         BeaconBlockHeader,
@@ -76,7 +77,6 @@ if TYPE_CHECKING:
         sync_position,
         usable_updates,
     )
-    from lightclient.client import BlockingLightClient, LightClient, Status, SyncState
     from lightclient.transports.base import Transport, UpdateRange
     from lightclient.transports.rest import RestTransport
 

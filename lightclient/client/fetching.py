@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
-import anyio.lowlevel
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectSendStream
 
+from lightclient.bls import best_batch_size
 from lightclient.containers import LightClientObject, LightClientUpdate
 from lightclient.errors import (
     DecodeError,
@@ -25,6 +27,7 @@ from lightclient.errors import (
 )
 from lightclient.protocol import Rule, Verdict
 from lightclient.sync import (
+    MAX_PERIODS_PER_REQUEST,
     FetchBootstrap,
     FetchFinalityUpdate,
     FetchOptimisticUpdate,
@@ -37,9 +40,6 @@ from lightclient.sync import (
 from lightclient.transports.base import Transport
 
 _logger = logging.getLogger("lightclient")
-
-JUDGED_TOGETHER = 8
-"""So many updates of a history are judged at once: a tenth of a second with the slowest backend."""
 
 # Reasons for a missing bootstrap that waiting may change; the others stay as they are.
 _PASSING_REASONS = frozenset({"not_finalized", "not_told"})
@@ -89,18 +89,36 @@ class Provider:
 
 
 @dataclass(slots=True)
+class _Answer:
+    """What a request brought.
+
+    Attributes:
+        error: why it brought nothing, or not all.
+        fault: what should not have happened, for whoever waits for the answer.
+        refused: whether an object in it was refused; known once it is judged.
+    """
+
+    values: Sequence[LightClientObject] = ()
+    error: TransportError | None = None
+    fault: Exception | None = None
+    refused: bool = False
+
+
+@dataclass(slots=True)
 class Fetcher:
     """Performs one task at a time.
 
     Args:
         clock: Unix milliseconds.
         deliver: awaited with each outcome that brought progress.
+        judging: held while an object is judged: one at a time, whoever brought it.
     """
 
     processor: Processor
     providers: list[Provider]
     clock: Callable[[], int]
     deliver: Callable[[Outcome], Awaitable[None]]
+    judging: anyio.Lock = field(default_factory=anyio.Lock)
 
     @classmethod
     def over(
@@ -140,28 +158,72 @@ class Fetcher:
         return progress
 
     async def _ask(self, provider: Provider, task: Task) -> bool:
-        error: TransportError | None = None
-        values: Sequence[LightClientObject] = ()
-        try:
-            values, error = await self._fetch(provider.transport, task)
-        except TransportError as failed:
-            error = failed
-        except DecodeError as failed:
-            error = MalformedAnswer(str(failed), provider=provider.name)
-        progress = refused = False
-        for start in range(0, len(values), JUDGED_TOGETHER):
-            outcomes = await self._judge_some(provider, values[start : start + JUDGED_TOGETHER])
+        if isinstance(task, FetchUpdates):
+            return await self._ask_for_history(provider, task)
+        return await self._judge_answer(provider, await self._fetch(provider, task))
+
+    async def _ask_for_history(self, provider: Provider, task: FetchUpdates) -> bool:
+        """Ask for range after range up to the present; the next one comes while one is judged.
+
+        At most two ranges are held at a time, however long the history is.
+        """
+        progress = False
+        fault: Exception | None = None
+        send, receive = anyio.create_memory_object_stream[_Answer](0)
+        async with receive, anyio.create_task_group() as tasks:
+            tasks.start_soon(self._download, provider, task, send)
+            try:
+                async for answer in receive:
+                    if answer.fault is not None:
+                        raise answer.fault
+                    progress = await self._judge_answer(provider, answer) or progress
+                    if answer.error is not None or answer.refused:
+                        break
+            except Exception as raised:  # noqa: BLE001 - raised again below, outside of the group
+                fault = raised
+            tasks.cancel_scope.cancel()
+        if fault is not None:
+            raise fault
+        return progress
+
+    async def _download(
+        self, provider: Provider, task: FetchUpdates, send: MemoryObjectSendStream[_Answer]
+    ) -> None:
+        next_range: FetchUpdates | None = task
+        async with send:
+            while next_range is not None:
+                try:
+                    answer = await self._fetch(provider, next_range)
+                except Exception as fault:  # noqa: BLE001 - raised again by whoever receives it
+                    answer = _Answer(fault=fault)
+                await send.send(answer)
+                is_whole = answer.values and answer.error is None and answer.fault is None
+                next_range = self._range_after(next_range) if is_whole else None
+
+    def _range_after(self, task: FetchUpdates) -> FetchUpdates | None:
+        """The next range of a history; None if only the current period is left."""
+        network = self.processor.network
+        current_slot = network.slot_at_time_ms(self.clock())
+        current_period = network.compute_sync_committee_period_at_slot(current_slot)
+        start_period = task.start_period + task.count
+        count = min(current_period - start_period, MAX_PERIODS_PER_REQUEST)
+        return FetchUpdates(start_period, count) if count > 0 else None
+
+    async def _judge_answer(self, provider: Provider, answer: _Answer) -> bool:
+        progress = False
+        together = best_batch_size(self.processor.signatures.backend)
+        for start in range(0, len(answer.values), together):
+            some = answer.values[start : start + together]
+            outcomes = await self._judge_some(provider, some)
             progress = progress or any(outcome.progress for outcome in outcomes)
-            refused = any(outcome.verdict.is_refusal for outcome in outcomes)
-            if refused:
+            answer.refused = any(outcome.verdict.is_refusal for outcome in outcomes)
+            if answer.refused:
                 break
-            # Verification is CPU work: let others run in between.
-            await anyio.lowlevel.checkpoint()
-        if error is not None:
-            provider.note_failure(error, self.clock())
+        if answer.error is not None:
+            provider.note_failure(answer.error, self.clock())
         else:
             provider.last_error = None
-        if progress and not refused and error is None:
+        if progress and not answer.refused and answer.error is None:
             self._prefer(provider)
         return progress
 
@@ -170,7 +232,16 @@ class Fetcher:
             self.providers.remove(provider)
             self.providers.insert(0, provider)
 
-    async def _fetch(
+    async def _fetch(self, provider: Provider, task: Task) -> _Answer:
+        try:
+            values, error = await self._fetch_values(provider.transport, task)
+        except TransportError as failed:
+            return _Answer(error=failed)
+        except DecodeError as failed:
+            return _Answer(error=MalformedAnswer(str(failed), provider=provider.name))
+        return _Answer(values, error)
+
+    async def _fetch_values(
         self, transport: Transport, task: Task
     ) -> tuple[Sequence[LightClientObject], TransportError | None]:
         match task:
@@ -188,7 +259,8 @@ class Fetcher:
 
     async def judge(self, provider: Provider, value: LightClientObject) -> Outcome:
         """Have one object judged; log a refusal; deliver progress."""
-        outcome = self.processor.process(value, self.clock())
+        async with self.judging:
+            outcome = self.processor.process(value, self.clock())
         await self._note(provider, value, outcome)
         return outcome
 
@@ -197,9 +269,13 @@ class Fetcher:
     ) -> list[Outcome]:
         """The same for several, with the signatures of a history checked together."""
         updates = [value for value in values if isinstance(value, LightClientUpdate)]
-        if len(updates) < len(values):
+        if len(values) < 2 or len(updates) < len(values):
             return [await self.judge(provider, value) for value in values]
-        outcomes = self.processor.process_updates(updates, self.clock())
+        now_ms = self.clock()
+        async with self.judging:
+            # The long part runs in a thread: the event loop keeps its latency.
+            walk = await anyio.to_thread.run_sync(self.processor.walk_updates, updates, now_ms)
+            outcomes = self.processor.apply_updates(walk, now_ms)
         for update, outcome in zip(updates, outcomes, strict=True):
             await self._note(provider, update, outcome)
         return outcomes

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.to_thread
 
 from lightclient.config.network import Network
 from lightclient.containers import (
@@ -198,7 +199,8 @@ class RestTransport:
         self, answer: Answer, query: Sequence[tuple[str, str]], cut_short: TransportError | None
     ) -> UpdateRange:
         network = self._opened()
-        read = decode_range(answer, network)
+        # Megabytes of updates take long enough to decode that the event loop would notice.
+        read = await anyio.to_thread.run_sync(decode_range, answer, network)
         failed = read.error is not None and answer.incomplete is None
         if failed and not read.updates and not is_json(answer):
             again = await self._api.again_as_json(

@@ -17,7 +17,7 @@ from lightclient.bls import (
     proves_each,
     verify_together,
 )
-from lightclient.bls.blst import weighted_sum
+from lightclient.bls.blst import BlstBackend, weighted_sum
 
 BACKENDS = {backend.name: backend for backend in available_backends()}
 SIZE = 8
@@ -140,6 +140,7 @@ def test_the_batch_size_keeps_single_calls_short(backend: Backend) -> None:
 @given(st.lists(st.integers(1, 2**64 - 1), min_size=1, max_size=12))
 def test_weighted_sums_by_buckets_are_those_of_single_multiplications(weights: list[int]) -> None:
     backend = BACKENDS["blst"]
+    assert isinstance(backend, BlstBackend)
     points = [
         backend.signature_point(backend.sign(index + 1, b"point")) for index in range(len(weights))
     ]

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from lightclient.client.fetching import Fetcher
@@ -112,7 +114,7 @@ async def test_an_answer_is_used_as_far_as_it_goes(
 async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.client.fetching.JUDGED_TOGETHER", 2)
+    monkeypatch.setattr("lightclient.client.fetching.best_batch_size", lambda _: 2)
     liar = Ranged(world, lambda found: UpdateRange((found[0], *map(forged, found[1:]))), "liar")
     found = await bootstrapped(world, liar)
     await found.perform(WHOLE)
@@ -123,7 +125,7 @@ async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(
 async def test_every_step_of_a_history_is_delivered_however_many_are_judged_together(
     world: World, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.client.fetching.JUDGED_TOGETHER", together)
+    monkeypatch.setattr("lightclient.client.fetching.best_batch_size", lambda _: together)
     slots: list[int] = []
 
     async def deliver(outcome: Outcome) -> None:
@@ -143,8 +145,9 @@ async def test_more_than_was_asked_for_is_left_alone(world: World) -> None:
     greedy = Ranged(world, lambda _: UpdateRange(tuple(world.chain.updates(0, 128))), "greedy")
     found = await bootstrapped(world, greedy)
     assert await found.perform(FetchUpdates(0, 2))
-    assert period_of(found) == 1
-    assert sum(found.providers[0].verdicts.values()) == 2
+    # Range after range was asked for, and each period judged once although each answer had all.
+    assert period_of(found) == PERIODS - 1
+    assert sum(found.providers[0].verdicts.values()) == PERIODS
 
 
 @pytest.mark.parametrize(
@@ -268,3 +271,83 @@ async def test_refusals_are_logged_with_provider_rule_and_hint(
     assert fields["provider"] == "future"
     assert fields["rule"] == "signature_slot_in_future"
     assert "clock" in fields["hint"]
+
+
+class Counted(ChainTransport):
+    """Counts the ranges that it was asked for and has not seen judged yet."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, "counted")
+        self.asked = 0
+        self.judged = 0
+        self.most_ahead = 0
+
+    async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
+        self.asked += 1
+        self.most_ahead = max(self.most_ahead, self.asked - self.judged)
+        return await super().get_light_client_updates_by_range(start_period, count)
+
+    async def note_judged(self, _outcome: Outcome) -> None:
+        self.judged += 1
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_the_next_range_comes_while_one_is_judged_and_no_more_than_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightclient.client.fetching.MAX_PERIODS_PER_REQUEST", 1)
+    transport = Counted(world)
+    found = await bootstrapped(world, transport)
+    found.deliver = transport.note_judged
+    assert await found.perform(FetchUpdates(0, 1))
+    assert period_of(found) == PERIODS - 1
+    assert transport.asked == PERIODS
+    # One being judged, one at hand, and perhaps one that was asked for when that was taken.
+    assert 2 <= transport.most_ahead <= 3
+
+
+async def test_a_lie_in_a_range_ends_the_download(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightclient.client.fetching.MAX_PERIODS_PER_REQUEST", 1)
+
+    def lying(found: list[LightClientUpdate]) -> UpdateRange:
+        period = found[0].attested_header.beacon.slot // SLOTS_PER_PERIOD
+        return UpdateRange(tuple(map(forged, found)) if period == 2 else tuple(found))
+
+    liar = Ranged(world, lying, "liar")
+    found = await bootstrapped(world, liar)
+    assert await found.perform(FetchUpdates(0, 1))
+    assert period_of(found) == 1
+    assert len(liar.drain()) <= 4
+
+
+async def test_a_fault_in_a_transport_comes_out_as_it_is(world: World) -> None:
+    class Faulty(ChainTransport):
+        async def get_light_client_updates_by_range(self, *_: object) -> UpdateRange:
+            raise ZeroDivisionError
+
+    found = await bootstrapped(world, Faulty(world, "faulty"))
+    with pytest.raises(ZeroDivisionError):
+        await found.perform(WHOLE)
+
+
+async def test_pushed_objects_wait_until_a_batch_is_judged(world: World) -> None:
+    found = await bootstrapped(world, world.provider())
+    provider = found.providers[0]
+    pushed = world.chain.optimistic_update()
+    assert pushed is not None
+    seen: list[str] = []
+
+    async def push() -> None:
+        outcome = await found.judge(provider, pushed)
+        seen.append(outcome.verdict.kind.value)
+
+    async with found.judging:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(push)
+            await anyio.wait_all_tasks_blocked()
+            assert seen == []
+            found.judging.release()
+        await found.judging.acquire()
+    assert seen == ["missing_parent"]

@@ -7,8 +7,8 @@ would present it, a newer one than the slot's fork by the newer format's rules f
 from __future__ import annotations
 
 from lightclient.config.forks import Fork
-from lightclient.config.network import Network
-from lightclient.containers import LightClientHeader
+from lightclient.config.network import GENESIS_SLOT, Network
+from lightclient.containers import LightClientHeader, execution_payload_header_type
 from lightclient.ssz import (
     ZERO_NODE,
     compute_merkle_root,
@@ -22,7 +22,9 @@ def get_lc_execution_root(header: LightClientHeader, network: Network) -> bytes:
     """``get_lc_execution_root``, 32 bytes, the same in whatever format the header came.
 
     Zeros before Capella; then the root of the execution payload header; from Gloas on the execution
-    block hash. A block hash header of an older slot leads to the payload's root by its branch.
+    block hash. A block hash header of an older slot leads to the payload's root by its branch; at
+    genesis that is the root of an empty payload header instead, as the empty header has it in the
+    older formats.
     """
     fork = network.fork_at_slot(header.beacon.slot)
     if fork.data_format.header == "bare" or header.data_format.header == "bare":
@@ -32,6 +34,9 @@ def get_lc_execution_root(header: LightClientHeader, network: Network) -> bytes:
     assert header.execution_block_hash is not None
     if not fork.execution_gindex:
         return header.execution_block_hash
+    if header.beacon.slot == GENESIS_SLOT:
+        empty = execution_payload_header_type(fork.payload_has_blob_gas)
+        return empty.hash_tree_root(empty.default_value)
     below_payload = floorlog2(fork.execution_block_hash_gindex) - floorlog2(fork.execution_gindex)
     extra = len(header.execution_branch) - floorlog2(fork.execution_block_hash_gindex)
     return compute_merkle_root(

@@ -13,6 +13,7 @@ from lightclient.containers import (
     BeaconBlockHeader,
     ExecutionPayloadHeader,
     LightClientHeader,
+    execution_payload_header_type,
     light_client_header_type,
 )
 from lightclient.protocol import (
@@ -60,6 +61,20 @@ def test_the_execution_root_is_the_same_in_every_format() -> None:
         else:
             expected = payload.hash_tree_root(with_blob_gas=fork.payload_has_blob_gas)
         assert get_lc_execution_root(header, NETWORK) == expected
+
+
+@pytest.mark.parametrize("fork", ["capella", "deneb", "electra", "fulu"])
+def test_the_empty_header_of_genesis_has_one_execution_root_in_every_format(fork: str) -> None:
+    network = network_of({"phase0": 0, fork: 0})
+    headers = [
+        light_client_header_type(data_format).default()
+        for data_format in DATA_FORMATS
+        if data_format.header != "bare"
+    ]
+    with_blob_gas = network.fork_at_slot(0).payload_has_blob_gas
+    empty = execution_payload_header_type(with_blob_gas).default()
+    expected = empty.hash_tree_root(with_blob_gas=with_blob_gas)
+    assert {get_lc_execution_root(header, network) for header in headers} == {expected}
 
 
 def test_a_header_is_invalid_one_slot_over_the_fork_that_changes_its_proof() -> None:

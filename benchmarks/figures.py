@@ -49,7 +49,8 @@ def figure(
 ) -> Figure:
     """The figure of at least one sample."""
     median = statistics.median(samples)
-    tenths = statistics.quantiles(samples, n=10) if len(samples) > 1 else [median] * 9
+    spread = list(samples) if len(samples) > 1 else [median] * 2
+    tenths = statistics.quantiles(spread, n=10, method="inclusive")
     return Figure(name, unit, median, tenths[0], tenths[-1], len(samples), scaled, target)
 
 

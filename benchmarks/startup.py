@@ -1,4 +1,5 @@
-"""How long it takes to import the library and to answer ``--help``, in fresh processes.
+"""How long it takes to import the library, to answer ``--help`` and to verify a first head, in
+fresh processes.
 
 Times are those of the whole process, with the interpreter's own start in them.
 """
@@ -11,9 +12,12 @@ import sys
 from time import perf_counter
 
 from benchmarks.figures import Figure, figure
+from benchmarks.stored import stored_history
+from lightclient.bls import available_backends
 
 _IMPORT_TARGET_MS = 150.0
 _HELP_TARGET_MS = 400.0
+_FIRST_HEAD_TARGET_MS = 1000.0
 UNWANTED = ("httpx", "rich", "click", "libp2p", "lightclient.simulator", "remerkleable")
 """What ``import lightclient`` must not load."""
 
@@ -42,6 +46,34 @@ def measure(rounds: int) -> list[Figure]:
     return [
         figure(name, "ms", values, target=_TARGETS.get(name)) for name, values in samples.items()
     ]
+
+
+def measure_first_head(rounds: int, preset: str = "mainnet") -> tuple[list[Figure], list[str]]:
+    """From process start to a verified head, by backend, with everything at hand on disk."""
+    history = stored_history(64, preset)
+    samples: dict[str, list[float]] = {}
+    notes = {}
+    for number in range(rounds + 1):
+        for backend in available_backends():
+            command = [sys.executable, "-m", "benchmarks.first_head"]
+            start = perf_counter()
+            process = subprocess.Popen(
+                [*command, str(history.folder), backend.name], stdout=subprocess.PIPE, text=True
+            )
+            with process:
+                assert process.stdout is not None
+                slot, _, parts = process.stdout.readline().partition(" ")
+                elapsed = perf_counter() - start
+            if slot != str(history.head_slot - 1):
+                raise RuntimeError(f"the first head was not verified: {slot!r}")
+            if number:
+                samples.setdefault(backend.name, []).append(elapsed * 1000)
+            notes[backend.name] = f"first head ({backend.name}), ms: {parts.strip()}"
+    figures = [
+        figure(f"process start to first head ({name})", "ms", values, target=_FIRST_HEAD_TARGET_MS)
+        for name, values in samples.items()
+    ]
+    return figures, list(notes.values())
 
 
 def unwanted_imports(statement: str = "import lightclient") -> list[str]:

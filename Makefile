@@ -1,20 +1,21 @@
 # `make demo` and `make test` are all it takes; each sets up .venv on its first run.
-# PYTHON=/path/to/python chooses the interpreter, PYTEST_ARGS= passes options to pytest.
+# PYTHON=/path/to/python chooses the interpreter; PYTEST_ARGS= and BENCH_ARGS= pass options on.
 
 SHELL = /bin/sh
 VENV = .venv
 PY = $(VENV)/bin/python
 PYTEST_ARGS =
+BENCH_ARGS =
 # Tests replace what a module imported (monkeypatch); a cache of their own for options of their own.
 MYPY_TESTS = --explicit-package-bases --implicit-reexport --cache-dir .mypy_cache/tests tests
 # Given on the command line or in the environment; .ci/setup looks for one otherwise.
 export PYTHON
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint format bench vectors clean setup-demo setup-test
+.PHONY: help demo test lint format bench bench-peers vectors clean setup-demo setup-test
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: setup-demo ## a light client follows a simulated chain through every fork (no network needed)
 	@$(VENV)/bin/nimbus-light-client demo
@@ -37,14 +38,18 @@ format: setup-test ## let ruff format and sort imports
 	@$(PY) -m ruff format .
 
 bench: setup-test ## measure what the project promises; prints it and writes JSON
-	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks $(BENCH_ARGS)
+
+bench-peers: setup-test ## the same updates through @lodestar/light-client (from npm), side by side
+	@$(PY) -m benchmarks.peers $(BENCH_ARGS)
 
 vectors: setup-test ## make vectors/ anew (a test says when that changes anything)
 	@$(PY) -m lightclient.simulator.vectors vectors
 
 clean: ## remove the environment, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-	  .import_linter_cache .coverage .coverage.* htmlcov
+	  .import_linter_cache .coverage .coverage.* htmlcov benchmarks/.cache benchmarks/results \
+	  benchmarks/peers/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup-demo:

@@ -337,9 +337,7 @@ def _follow(chain: Chain, backend: Backend) -> list[float]:
     processor.process(_decoded(ObjectKind.UPDATE, chain.updates[0], chain), chain.now_ms)
     processor.audit()
     elapsed = []
-    for finality, optimistic in zip(
-        chain.finality_updates, chain.optimistic_updates, strict=True
-    ):
+    for finality, optimistic in zip(chain.finality_updates, chain.optimistic_updates, strict=True):
         start = perf_counter()
         value = _decoded(ObjectKind.OPTIMISTIC_UPDATE, optimistic, chain)
         assert processor.process(value, chain.now_ms).progress

@@ -20,6 +20,7 @@ class Figure:
         samples: how many there were.
         scaled: the median on the reference machine; None for what is judged as measured.
         target: the promise, in the same unit; None without one.
+        at_least: the promise is a lower bound, not an upper one.
     """
 
     name: str
@@ -30,13 +31,15 @@ class Figure:
     samples: int
     scaled: float | None = None
     target: float | None = None
+    at_least: bool = False
 
     @property
     def is_met(self) -> bool | None:
         """Whether the target is reached (scaled where that is given); None without a target."""
         if self.target is None:
             return None
-        return (self.median if self.scaled is None else self.scaled) <= self.target
+        value = self.median if self.scaled is None else self.scaled
+        return value >= self.target if self.at_least else value <= self.target
 
 
 def figure(
@@ -46,12 +49,13 @@ def figure(
     *,
     scaled: float | None = None,
     target: float | None = None,
+    at_least: bool = False,
 ) -> Figure:
     """The figure of at least one sample."""
     median = statistics.median(samples)
     spread = list(samples) if len(samples) > 1 else [median] * 2
     tenths = statistics.quantiles(spread, n=10, method="inclusive")
-    return Figure(name, unit, median, tenths[0], tenths[-1], len(samples), scaled, target)
+    return Figure(name, unit, median, tenths[0], tenths[-1], len(samples), scaled, target, at_least)
 
 
 def as_json(item: Figure) -> dict[str, object]:
@@ -68,7 +72,7 @@ def table(figures: Sequence[Figure]) -> str:
             f"{_number(item.median)} {item.unit}",
             f"{_number(item.low)} - {_number(item.high)}",
             "" if item.scaled is None else f"{_number(item.scaled)} {item.unit}",
-            "" if item.target is None else f"{item.target:g} {item.unit}",
+            "" if item.target is None else f"{_bound(item)} {item.target:g} {item.unit}",
             {None: "", True: "met", False: "MISSED"}[item.is_met],
         )
         for item in figures
@@ -81,6 +85,10 @@ def table(figures: Sequence[Figure]) -> str:
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def _bound(item: Figure) -> str:
+    return ">=" if item.at_least else "<="
 
 
 def _number(value: float) -> str:

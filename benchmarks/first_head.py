@@ -5,6 +5,7 @@ update. ``python -m benchmarks.first_head FOLDER BACKEND`` prints the slot and w
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -35,7 +36,7 @@ def main() -> None:
     assert processor.process(finality, history.now_ms).progress
     marks.append(("finality update", perf_counter()))
     assert processor.optimistic_header is not None
-    parts = [f"{b[0]} {(b[1] - a[1]) * 1000:.0f}" for a, b in zip(marks, marks[1:], strict=False)]
+    parts = [f"{b[0]} {(b[1] - a[1]) * 1000:.0f}" for a, b in pairwise(marks)]
     print(processor.optimistic_header.slot, ", ".join(parts), flush=True)
 
 

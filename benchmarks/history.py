@@ -241,7 +241,9 @@ def _proven(
     """A root above ``leaves`` (by generalized index) and a branch for each; the rest is noise."""
     nodes = dict(leaves)
     for gindex in _deepest_first(frozenset(leaves)):
-        sides = [nodes.setdefault(side, draw.randbytes(32)) for side in (gindex * 2, gindex * 2 + 1)]
+        sides = [
+            nodes.setdefault(side, draw.randbytes(32)) for side in (gindex * 2, gindex * 2 + 1)
+        ]
         nodes[gindex] = sha256(sides[0] + sides[1]).digest()
     return nodes[1], tuple(tuple(_branch(nodes, gindex)) for gindex in leaves)
 

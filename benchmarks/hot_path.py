@@ -64,10 +64,10 @@ def measure(inputs: Inputs, rounds: int) -> tuple[list[Figure], dict[str, dict[s
     for number in range(rounds + 1):
         samples: Samples = defaultdict(list)
         for backend in backends:
-            _follow(inputs, backend, checks[backend.name], samples, backend.name)
-            _batches(inputs, backend, samples)
+            follow(inputs, backend, checks[backend.name], samples, backend.name)
+            follow_in_batches(inputs, backend, samples)
         for _ in range(_UNSIGNED_PASSES):
-            _follow(inputs, _Trusting(yardstick), None, samples, "unsigned")
+            follow(inputs, _Trusting(yardstick), None, samples, "unsigned")
             samples["check unsigned"] += [checks[yardstick.name].time_ms() for _ in range(5)]
         if number:  # the first round only warms up
             taken.append(samples)
@@ -100,7 +100,7 @@ def _scaled_figure(
     return figure(label, "ms", every, scaled=scaled, target=target)
 
 
-def _follow(
+def follow(
     inputs: Inputs,
     backend: Backend | _Trusting,
     check: BareCheck | None,
@@ -145,7 +145,7 @@ def _follow(
             taken[f"finality {name}"].append((applied - start) * 1000)
 
 
-def _batches(inputs: Inputs, backend: Backend, taken: Samples) -> None:
+def follow_in_batches(inputs: Inputs, backend: Backend, taken: Samples) -> None:
     """The updates again, in batches as large as the backend likes; a sample is one update's."""
     processor = Processor(inputs.network, inputs.trusted_block_root, backend=backend)
     bootstrap = decode_ssz(ObjectKind.BOOTSTRAP, inputs.bootstrap, inputs.network)

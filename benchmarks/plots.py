@@ -1,4 +1,4 @@
-"""SVG plots without a plotting library: lines over a logarithmic or plain axis, and stacked bars."""
+"""SVG plots without a plotting library: lines over a plain or logarithmic axis, stacked bars."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FONT = 'font-family="Helvetica, Arial, sans-serif"'
 class _Canvas:
     def __init__(self, title: str, x_label: str, y_label: str, height: int = _HEIGHT) -> None:
         self.height = height
-        self.bottom = height - _BOTTOM
+        self.bottom = float(height - _BOTTOM)
         middle = (self.bottom + _TOP) / 2
+        size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
         self._parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-            f'width="{_WIDTH}" height="{height}" {_FONT} font-size="12">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} {_FONT} font-size="12">',
             f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
         ]
         self.text(_WIDTH / 2, 20, title, "middle", 'font-size="15"')
@@ -100,9 +100,7 @@ def line_plot(
     for points, colour in zip(series.values(), _COLOURS, strict=False):
         places = [at(x, y) for x, y in points]
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        canvas.add(
-            f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        )
+        canvas.add(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for x, y in places:
             canvas.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>')
     canvas.legend(list(series))
@@ -122,7 +120,7 @@ def stacked_bars(
     scale = canvas.y_axis(max(sum(values) for values in bars.values()) or 1.0)
     room = (_WIDTH - _RIGHT - _LEFT) / len(bars)
     for number, (name, values) in enumerate(bars.items()):
-        x, y = _LEFT + room * (number + 0.15), canvas.bottom
+        x, y = _LEFT + room * (number + 0.15), float(canvas.bottom)
         for value, colour in zip(values, _COLOURS, strict=False):
             y -= value * scale
             canvas.add(

@@ -185,6 +185,7 @@ class FileTransport:
 
     async def open(self, network: Network) -> None:
         """Find where each period begins."""
+        assert network == self._history.network
         assert self._history.offsets
 
     async def aclose(self) -> None:
@@ -192,6 +193,7 @@ class FileTransport:
 
     async def get_light_client_bootstrap(self, block_root: bytes) -> LightClientBootstrap:
         """The first period's."""
+        assert block_root == self._history.trusted_block_root
         value = self._decoded(ObjectKind.BOOTSTRAP, self._history.bootstrap_bytes())
         assert isinstance(value, LightClientBootstrap)
         return value
@@ -218,12 +220,12 @@ class FileTransport:
         self,
     ) -> AsyncGenerator[LightClientFinalityUpdate | LightClientOptimisticUpdate, None]:
         """Files push nothing."""
+        pushed: tuple[LightClientFinalityUpdate, ...] = ()
+        for update in pushed:
+            yield update
         raise NotServed("files push nothing", provider=self.name)
-        yield  # a generator
 
     def _decoded(self, kind: ObjectKind, data: bytes) -> object:
         network = self._history.network
         hint = network.fork_at_slot(self._history.head_slot).data_format
         return decode_ssz(kind, data, network, (hint,))
-
-

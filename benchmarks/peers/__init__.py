@@ -1,0 +1,1 @@
+"""Other programs on the same bytes in the same run: ``python -m benchmarks.peers``."""

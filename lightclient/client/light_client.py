@@ -100,6 +100,7 @@ class LightClient:
             backend=_backend(bls_backend),
             forced_update=_policy(forced_update),
             audit_committees=audit_committees,
+            clock=clock,
         )
         self._clock = clock
         self._finalized = HeaderFeed("finalized", on_finalized_header)

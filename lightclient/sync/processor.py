@@ -39,6 +39,7 @@ from lightclient.protocol import (
 )
 from lightclient.sync.forced_update import ForcedUpdatePolicy, ForcedUpdateWatch
 from lightclient.sync.verified import (
+    Clock,
     Event,
     NewFinalizedHeader,
     NewOptimisticHeader,
@@ -89,6 +90,8 @@ class Processor:
             first use. Otherwise that is done for the bootstrap's committee and for those in use at
             the head; a committee that history only passes through is compared when a signature
             first fails.
+        clock: for the headers' :meth:`VerifiedHeader.age` alone; judging takes its time as an
+            argument.
 
     Raises:
         ConfigError: the root is not 32 bytes.
@@ -102,6 +105,7 @@ class Processor:
         backend: Backend | None = None,
         forced_update: ForcedUpdatePolicy = ForcedUpdatePolicy.NEVER,
         audit_committees: bool = False,
+        clock: Clock | None = None,
     ) -> None:
         if trusted_block_root is not None and len(trusted_block_root) != 32:
             raise ConfigError(
@@ -114,6 +118,7 @@ class Processor:
         self.store: LightClientStore | None = None
         self.finalized_header: VerifiedHeader | None = None
         self.optimistic_header: VerifiedHeader | None = None
+        self._clock = clock
         self._forced_updates = ForcedUpdateWatch(forced_update, network)
         self._audit_first: SyncCommittee | None = None
 
@@ -151,7 +156,7 @@ class Processor:
         self.store = store
         self._audit_first = store.current_sync_committee
         self._forced_updates.note_progress(now_ms)
-        header = VerifiedHeader(store.finalized_header, self.network)
+        header = VerifiedHeader(store.finalized_header, self.network, clock=self._clock)
         self.finalized_header = self.optimistic_header = header
         return (NewFinalizedHeader(header), NewOptimisticHeader(header))
 
@@ -177,7 +182,7 @@ class Processor:
         store = self.store
         assert store is not None
         events: list[Event] = []
-        by = (self.network, update.sync_aggregate, update.signature_slot)
+        by = (self.network, update.sync_aggregate, update.signature_slot, self._clock)
         if store.finalized_header is not before.finalized_header:
             self.finalized_header = verified_by(store.finalized_header, *by)
             events.append(NewFinalizedHeader(self.finalized_header))

@@ -6,11 +6,15 @@ followed from the trusted block root by the protocol's rules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from lightclient.config.network import Network
 from lightclient.containers import BeaconBlockHeader, LightClientHeader, SyncAggregate
+
+Clock: TypeAlias = Callable[[], int]
+"""Tells the time in Unix milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class VerifiedHeader:
             with the bootstrap or from the caller, where trust has another source.
         sync_committee_size: seats of the committee.
         signature_slot: slot of that update's signature; None as above.
+        clock: what :meth:`age` reads, Unix milliseconds; None if whoever verified it has no clock.
     """
 
     header: LightClientHeader
@@ -31,6 +36,7 @@ class VerifiedHeader:
     participants: int | None = None
     sync_committee_size: int = 0
     signature_slot: int | None = None
+    clock: Clock | None = field(default=None, repr=False, compare=False)
 
     @property
     def beacon(self) -> BeaconBlockHeader:
@@ -92,8 +98,16 @@ class VerifiedHeader:
             return None
         return self.participants / self.sync_committee_size
 
-    def age(self, now_ms: int) -> float:
-        """Seconds from the start of its slot to ``now_ms`` (Unix milliseconds)."""
+    def age(self, now_ms: int | None = None) -> float:
+        """Seconds from the start of its slot to ``now_ms`` (Unix milliseconds; default: now).
+
+        Raises:
+            ValueError: no time given, and the header came without a clock.
+        """
+        if now_ms is None:
+            if self.clock is None:
+                raise ValueError("this header came without a clock: say what time it is")
+            now_ms = self.clock()
         return (now_ms - self.network.slot_start_ms(self.slot)) / 1000
 
     def __repr__(self) -> str:
@@ -118,7 +132,11 @@ Event: TypeAlias = NewFinalizedHeader | NewOptimisticHeader
 
 
 def verified_by(
-    header: LightClientHeader, network: Network, aggregate: SyncAggregate, signature_slot: int
+    header: LightClientHeader,
+    network: Network,
+    aggregate: SyncAggregate,
+    signature_slot: int,
+    clock: Clock | None,
 ) -> VerifiedHeader:
     """``header`` as verified by the signature of a committee."""
     return VerifiedHeader(
@@ -127,4 +145,5 @@ def verified_by(
         participants=aggregate.num_active_participants,
         sync_committee_size=network.preset.sync_committee_size,
         signature_slot=signature_slot,
+        clock=clock,
     )

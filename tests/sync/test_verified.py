@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -67,6 +68,9 @@ def test_age_counts_from_the_start_of_the_slot_and_may_be_negative() -> None:
     assert header.age(start_ms) == 0.0
     assert header.age(start_ms + 1_500) == 1.5
     assert header.age(start_ms - 3_000) == -3.0
+    with pytest.raises(ValueError, match="without a clock"):
+        header.age()
+    assert replace(header, clock=lambda: start_ms + 4_500).age() == 4.5
 
 
 def test_its_text_names_slot_root_and_fork() -> None:

@@ -146,6 +146,7 @@ def test_weighted_sums_by_buckets_are_those_of_single_multiplications(weights: l
     ]
     expected = None
     for point, weight in zip(points, weights, strict=True):
+        assert point is not None
         term = point.scalar_mul(weight)
         expected = term if expected is None else expected + term
     assert backend.compress(weighted_sum(points, weights)) == backend.compress(expected)

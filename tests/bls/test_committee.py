@@ -211,7 +211,7 @@ def test_an_invalid_member_spoils_only_what_it_takes_part_in(
     without = [index for index in ALL if index != 4]
     for present in (without, without[3:], without[:3]):
         assert committee.verify(present)
-    for present in (ALL, [4], [3, 4], list(range(8))):
+    for present in ([*ALL], [4], [3, 4], [*range(8)]):
         honest_others = committee.sign([index for index in present if index != 4])
         for signature in (committee.sign(present), honest_others):
             assert not committee.verify(present, signature)

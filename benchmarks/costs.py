@@ -69,7 +69,7 @@ class Chain:
 
 
 def chain_of(
-    fork: str, updates: int, *, mean_absent: float = 8.0, preset: str = "mainnet"
+    fork: str, updates: int, *, mean_absent: float | None = None, preset: str = "mainnet"
 ) -> Chain:
     """A chain on which ``fork`` is in force from genesis on."""
     network = history_network(updates, {fork: 0}, preset)

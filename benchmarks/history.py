@@ -31,7 +31,8 @@ from lightclient.containers import (
 from lightclient.protocol import sync_committee_signing_root
 from lightclient.simulator import simulated_network
 
-MEAN_ABSENT = 8.0
+_MEMBERS_PER_ABSENT = 64
+"""8 of 512 are absent on average."""
 _BOOTSTRAP_EPOCH, _FINALIZED_EPOCH, _ATTESTED_EPOCH = 1, 2, 4  # within a period
 _POOL_SURPLUS = 4  # a quarter more validators than seats, so that committees differ
 _FORK_SHARES = {
@@ -71,12 +72,13 @@ class HistoryMaker:
     """Makes the objects of one chain.
 
     Args:
-        mean_absent: how many members are absent on average; each is with the same chance.
+        mean_absent: how many members are absent on average (default: 1 of 64); each is with the
+            same chance.
     """
 
     network: Network
     seed: int = 0
-    mean_absent: float = MEAN_ABSENT
+    mean_absent: float | None = None
     backend: Backend = field(default_factory=choose_backend)
 
     # Validators --------------------------------------------------------------------------------
@@ -108,11 +110,12 @@ class HistoryMaker:
     def absent_at(self, slot: int) -> set[int]:
         """Seats that do not sign in ``slot``. Most of them are absent in the whole period."""
         network = self.network
-        size, chance = network.preset.sync_committee_size, self.mean_absent
+        size = network.preset.sync_committee_size
+        mean = size / _MEMBERS_PER_ABSENT if self.mean_absent is None else self.mean_absent
         period = network.compute_sync_committee_period_at_slot(slot)
         absent: set[int] = set()
         for draw, share in ((self._draw("absent", period), 0.75), (self._draw("late", slot), 0.25)):
-            limit = share * chance / size
+            limit = share * mean / size
             absent |= {seat for seat in range(size) if draw.random() < limit}
         return absent
 

@@ -34,7 +34,7 @@ from lightclient.errors import NotServed
 from lightclient.transports.base import UpdateRange
 
 CACHE = Path(__file__).resolve().parent / ".cache"
-HEAD_SLOTS = 32
+_HEAD_SLOTS = 16
 _MAKER = Path(__file__).resolve().parent / "history.py"
 
 
@@ -130,9 +130,15 @@ def stored_history(periods: int, preset: str = "mainnet", seed: int = 0) -> Stor
         CACHE.mkdir(exist_ok=True)
         for stale in CACHE.glob(f"{preset}-{periods}-{seed}-*"):
             shutil.rmtree(stale, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as unfinished:
-            _write(Path(unfinished), periods, preset, seed)
-            shutil.copytree(unfinished, folder)
+        unfinished = Path(tempfile.mkdtemp(dir=CACHE))
+        try:
+            _write(unfinished, periods, preset, seed)
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster: the same history
+                raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return StoredHistory(folder)
 
 
@@ -156,7 +162,7 @@ def _write(folder: Path, periods: int, preset: str, seed: int) -> None:
             file.write(update_chunk(encode_ssz(update), slot, network))
     head_slot = 0
     with (folder / "head.ssz").open("wb") as file:
-        for number in range(1, HEAD_SLOTS + 1):
+        for number in range(1, _HEAD_SLOTS + 1):
             finality = finality_update_of(maker.update(periods, number))
             head_slot = finality.signature_slot
             chunk = update_chunk(

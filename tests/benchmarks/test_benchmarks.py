@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import hot_path, startup
+from benchmarks import costs, floor, hot_path, profiles, startup
 from benchmarks.figures import figure, table
 from benchmarks.inputs import recorded_or_simulated, simulated
+from lightclient.bls import available_backends
 
 
 def test_a_quick_run_writes_every_figure_with_its_judgement_as_json(
@@ -60,3 +61,63 @@ def test_a_missed_target_is_said_to_be_missed() -> None:
     assert (slow.is_met, scaled.is_met) == (False, True)
     assert "MISSED" in table([slow])
     assert "MISSED" not in table([scaled])
+
+
+def test_a_lower_bound_is_met_from_above() -> None:
+    fast = figure("ratio", "x", [8.0], target=7.0, at_least=True)
+    slow = figure("ratio", "x", [6.0], target=7.0, at_least=True)
+    assert (fast.is_met, slow.is_met) == (True, False)
+    assert ">= 7 x" in table([fast])
+
+
+def test_a_spread_never_leaves_what_was_measured() -> None:
+    item = figure("two samples", "ms", [1.0, 9.0])
+    assert (item.low, item.high) == pytest.approx((1.8, 8.2))
+
+
+def test_every_format_kind_and_backend_is_told_in_its_parts() -> None:
+    measured = costs.measure_parts(rounds=1, updates=2, preset="minimal")
+    formats = {item.data_format for item in measured}
+    assert formats == {"altair", "capella", "deneb", "electra", "gloas"}
+    assert len(measured) == len(formats) * 4 * len(available_backends())
+    for item in measured:
+        assert item.parts["signature"] > 0
+        assert ("store" in item.parts) == (item.kind != "bootstrap")
+        assert ("committee root" in item.parts) == (item.kind in ("bootstrap", "update"))
+    assert len(costs.cost_table(measured).splitlines()) == len(measured) + 1
+
+
+def test_batches_encodings_and_slots_are_measured_for_every_backend() -> None:
+    names = [backend.name for backend in available_backends()]
+    figures, points = costs.measure_batches(1, updates=4, preset="minimal", sizes=(2, 4))
+    assert list(points) == names
+    assert all([x for x, _ in line] == [1, 2, 4] for line in points.values())
+    assert len(figures) == 3 * len(names)
+    assert len(costs.measure_encodings(1, preset="minimal")) == 8
+    assert len(costs.measure_following(1, preset="minimal")) == len(names)
+
+
+def test_the_floor_is_the_sum_of_its_parts() -> None:
+    figures = {item.name: item.median for item in floor.measure_floor(repeats=2)}
+    parts = ("signature decompressed", "hash to the curve", "two pairings")
+    for backend in available_backends():
+        if f"floor: two pairings ({backend.name})" not in figures:
+            continue
+        total = sum(figures[f"floor: {part} ({backend.name})"] for part in parts)
+        total += figures["floor: 2050 compressions of SHA-256"]
+        assert figures[f"floor of an update ({backend.name})"] == pytest.approx(total)
+
+
+@pytest.mark.slow
+def test_a_call_that_keeps_the_interpreter_is_noticed_and_one_that_does_not_is_not() -> None:
+    figures, notes = floor.measure_held(repeats=1)
+    held = {item.name: item.median for item in figures}
+    longest = held["interpreter held: aggregate of 512 compared (milagro)"]
+    assert longest > held["interpreter held: signature with 0 absent (milagro)"]
+    assert any("with milagro: aggregate of 512 compared" in note for note in notes)
+
+
+def test_a_profile_names_functions_with_their_share() -> None:
+    text = profiles.profile(8)
+    assert "8 updates one by one" in text
+    assert "lightclient/ssz/hashing.py" in text

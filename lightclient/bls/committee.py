@@ -22,6 +22,9 @@ from lightclient.bls.encoding import PUBKEY_BYTES, Octets, negated, octets, pubk
 from lightclient.bls.points import G1Point, PointBackend, sum_of_points
 from lightclient.errors import BlsError
 
+_ONE_WAY_KEYS = 3
+"""From so many keys on that were never used before, they are not kept as points."""
+
 
 class _Keys(Protocol):
     """A committee's keys by index, in whatever form its backend works fastest with."""
@@ -134,11 +137,17 @@ class _PointKeys:
         return total is not None and self._backend.compress(total) == self._aggregate
 
     def all_but(self, absent: Iterator[int]) -> G1Point | None:
+        seats = list(absent)
+        if sum(seat not in self._points for seat in seats) >= _ONE_WAY_KEYS:
+            # A committee that a history passes through: nothing of it is needed again. One in use
+            # at the head was compared, so all its points are at hand.
+            members = [_member(self._encoded, seat) for seat in seats]
+            return self._backend.key_less(self._aggregate, members)
         if self._aggregate_point is None:
             self._aggregate_point = self._backend.pubkey_point(self._aggregate)
         total = self._aggregate_point
-        for index in absent:
-            point = self._point(index)
+        for seat in seats:
+            point = self._point(seat)
             if point is None or total is None:
                 return None
             total = total + -point

@@ -116,6 +116,18 @@ class PointBackend(ABC):
             self._weighted_sum(points, weights),
         )
 
+    def key_less(self, total: Octets, members: Sequence[Octets]) -> G1Point | None:
+        """``total`` minus the sum of ``members``, for keys that are not worth keeping.
+
+        The result passes KeyValidate; the members by themselves need not, as nobody relies on them.
+        None where there is no such key.
+        """
+        point = self.pubkey_point(total)
+        absent = sum_of_points(map(self.pubkey_point, members))
+        if point is None or absent is None:
+            return None
+        return point + -absent
+
     def key_validate(self, pubkey: Octets) -> bool:
         """See :meth:`Backend.key_validate`."""
         return self.pubkey_point(pubkey) is not None

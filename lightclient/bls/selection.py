@@ -36,12 +36,24 @@ def _nothing() -> None:
     return None
 
 
+def _arkworks_if_usable() -> ArkworksBackend | None:
+    try:
+        backend = backend_by_name("arkworks")
+    except BlsError:
+        return None
+    return backend if isinstance(backend, ArkworksBackend) else None
+
+
+def _blst_with_help(native: ModuleType) -> BlstBackend:
+    return BlstBackend(native, _arkworks_if_usable)
+
+
 # Fastest first: the order of the automatic choice.
 _CHOICES = {
     "blst": _Choice(
         "pyblst",
         "pyblst",
-        BlstBackend,
+        _blst_with_help,
         blst_obstacle,
         'pip install "lightclient[fast]" (there are no wheels for musl Linux such as Alpine, and '
         "for Python 3.14 only on x86-64 Linux; there use arkworks)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from lightclient.bls import (
     verify_together,
 )
 from lightclient.bls.blst import BlstBackend, weighted_sum
+from lightclient.bls.points import PointBackend
 
 BACKENDS = {backend.name: backend for backend in available_backends()}
 SIZE = 8
@@ -150,3 +152,68 @@ def test_weighted_sums_by_buckets_are_those_of_single_multiplications(weights: l
         term = point.scalar_mul(weight)
         expected = term if expected is None else expected + term
     assert backend.compress(weighted_sum(points, weights)) == backend.compress(expected)
+
+
+def off_subgroup_key() -> bytes:
+    """A point on the curve that is in no key's subgroup."""
+    return bytes.fromhex("80" + "00" * 46 + "04")
+
+
+@pytest.mark.parametrize("absent", [0, 1, 3, 7])
+def test_a_key_less_others_is_the_sum_of_the_rest(backend: Backend, absent: int) -> None:
+    if not isinstance(backend, PointBackend):
+        pytest.skip("works on bytes")
+    keys = [backend.sk_to_pk(secret) for secret in secrets_of(0)]
+    total = backend.aggregate_pubkeys(keys)
+    if absent == 0:
+        assert backend.key_less(total, []) is None
+        return
+    found = backend.key_less(total, keys[:absent])
+    assert found is not None
+    assert backend.compress(found) == backend.aggregate_pubkeys(keys[absent:])
+
+
+@pytest.mark.parametrize(
+    "member", [bytes(48), b"\xc0" + bytes(47), b"\xff" * 48, b"\x80" * 47, off_subgroup_key()]
+)
+def test_a_key_less_what_is_none_is_none(backend: Backend, member: bytes) -> None:
+    if not isinstance(backend, PointBackend):
+        pytest.skip("works on bytes")
+    keys = [backend.sk_to_pk(secret) for secret in secrets_of(0)]
+    assert backend.key_less(backend.aggregate_pubkeys(keys), [*keys[:3], member]) is None
+    assert backend.key_less(member, keys[:3]) is None
+
+
+def test_a_key_less_all_of_itself_is_none_or_infinite(backend: Backend) -> None:
+    if not isinstance(backend, PointBackend):
+        pytest.skip("works on bytes")
+    keys = [backend.sk_to_pk(secret) for secret in secrets_of(0)]
+    found = backend.key_less(backend.aggregate_pubkeys(keys), keys)
+    assert found is None or backend.compress(found) == b"\xc0" + bytes(47)
+
+
+def test_blst_answers_the_same_without_arkworks() -> None:
+    backend = BACKENDS.get("blst")
+    if not isinstance(backend, BlstBackend):
+        pytest.skip("blst is not usable here")
+    alone = BlstBackend(importlib.import_module("pyblst"))
+    keys = [backend.sk_to_pk(secret) for secret in secrets_of(0)]
+    total = backend.aggregate_pubkeys(keys)
+    for members in (keys[:3], keys[2:7], [*keys[:3], off_subgroup_key()]):
+        found, expected = backend.key_less(total, members), alone.key_less(total, members)
+        assert (found is None) == (expected is None)
+        if found is not None:
+            assert backend.compress(found) == alone.compress(expected)
+
+
+@pytest.mark.parametrize("bits", [0x0F, 0x1F, 0x8F, 0x7F, 0xFF, 0xF0])
+def test_keys_used_once_say_what_kept_keys_say(backend: Backend, bits: int) -> None:
+    item = signed(backend, 3, bits, b"m" * 32)
+    kept = keys_of(backend, 3)
+    assert kept.compare_aggregate()  # which keeps all points
+    for message in (b"m" * 32, b"n" * 32):
+        once = keys_of(backend, 3)
+        participation = item.participation
+        assert once.verify(participation, message, item.signature) is kept.verify(
+            participation, message, item.signature
+        )

@@ -1,9 +1,9 @@
 """Objects from bytes to applied, with each signature backend and without the signature.
 
-Backends take turns within a round, and a bare signature check follows every update (or every pass
-without signatures), so that all of them and the check they are scaled by see the same moments of a
-noisy machine. The comparison of a committee's aggregate with the sum of its keys is done outside
-the measured time.
+Backends take turns within a round, and bare signature checks stand before and after every sample
+(or every pass without signatures), so that all of them and the checks they are scaled by see the
+same moments of a noisy machine. The comparison of a committee's aggregate with the sum of its keys
+is done outside the measured time.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _UNSIGNED_UPDATE_TARGET_MS = 1.0
 _UNSIGNED_FINALITY_TARGET_MS = 0.15
 _FINALITY_REPEATS = 20
 _UNSIGNED_PASSES = 4
+_BATCH_PASSES = 3
 
 Samples = dict[str, list[float]]
 
@@ -65,7 +66,8 @@ def measure(inputs: Inputs, rounds: int) -> tuple[list[Figure], dict[str, dict[s
         samples: Samples = defaultdict(list)
         for backend in backends:
             follow(inputs, backend, checks[backend.name], samples, backend.name)
-            follow_in_batches(inputs, backend, samples)
+            for _ in range(_BATCH_PASSES):
+                follow_in_batches(inputs, backend, checks[backend.name], samples)
         for _ in range(_UNSIGNED_PASSES):
             follow(inputs, _Trusting(yardstick), None, samples, "unsigned")
             samples["check unsigned"] += [checks[yardstick.name].time_ms() for _ in range(5)]
@@ -93,11 +95,34 @@ def _scaled_figure(
     target: float | None = None,
 ) -> Figure:
     every = [value for samples in rounds for value in samples[f"{what} {name}"]]
-    scaled = median(
+    scaled = [value for samples in rounds for value in samples[f"scaled {what} {name}"]] or [
         median(samples[f"{what} {name}"]) * reference_ms / median(samples[f"check {name}"])
         for samples in rounds
-    )
-    return figure(label, "ms", every, scaled=scaled, target=target)
+    ]
+    return figure(label, "ms", every, scaled=median(scaled), target=target)
+
+
+class _Scale:
+    """Keeps each sample as measured and scaled by the checks just before and after it."""
+
+    def __init__(self, check: BareCheck, taken: Samples, name: str, checks: int = 1) -> None:
+        self._check = check
+        self._taken = taken
+        self._name = name
+        self._checks = checks
+        self._before = self._look()
+
+    def _look(self) -> float:
+        return median(self._check.time_ms() for _ in range(self._checks))
+
+    def keep(self, what: str, elapsed_ms: float) -> None:
+        """Call it as soon as the sample was taken."""
+        after = self._look()
+        factor = self._check.reference_ms * 2 / (self._before + after)
+        self._before = after
+        self._taken[f"check {self._name}"].append(after)
+        self._taken[f"{what} {self._name}"].append(elapsed_ms)
+        self._taken[f"scaled {what} {self._name}"].append(elapsed_ms * factor)
 
 
 def follow(
@@ -117,6 +142,7 @@ def follow(
     _accepted(processor.process(bootstrap, inputs.now_ms).verdict.kind)
     processor.audit()
     gc.collect()
+    scale = None if check is None else _Scale(check, taken, name)
     for hint, data in inputs.updates:
         start = perf_counter()
         update = decode_ssz(ObjectKind.UPDATE, data, inputs.network, (hint,))
@@ -124,10 +150,11 @@ def follow(
         outcome = processor.process(update, inputs.now_ms)
         applied = perf_counter()
         _accepted(outcome.verdict.kind)
-        taken[f"update {name}"].append((applied - start) * 1000)
-        taken[f"decode {name}"].append((decoded - start) * 1000)
-        if check is not None:
-            taken[f"check {name}"].append(check.time_ms())
+        if scale is not None:
+            scale.keep("update", (applied - start) * 1000)
+        else:
+            taken[f"update {name}"].append((applied - start) * 1000)
+            taken[f"decode {name}"].append((decoded - start) * 1000)
     assert processor.store is not None
     synced = processor.store.copy()
     hints = (inputs.finality_format,)
@@ -141,11 +168,13 @@ def follow(
         outcome = processor.process(finality, inputs.now_ms)
         applied = perf_counter()
         _accepted(outcome.verdict.kind)
-        if number:
+        if scale is not None and number:
+            scale.keep("finality", (applied - start) * 1000)
+        elif number:
             taken[f"finality {name}"].append((applied - start) * 1000)
 
 
-def follow_in_batches(inputs: Inputs, backend: Backend, taken: Samples) -> None:
+def follow_in_batches(inputs: Inputs, backend: Backend, check: BareCheck, taken: Samples) -> None:
     """The updates again, in batches as large as the backend likes; a sample is one update's."""
     processor = Processor(inputs.network, inputs.trusted_block_root, backend=backend)
     bootstrap = decode_ssz(ObjectKind.BOOTSTRAP, inputs.bootstrap, inputs.network)
@@ -153,6 +182,7 @@ def follow_in_batches(inputs: Inputs, backend: Backend, taken: Samples) -> None:
     processor.audit()
     gc.collect()
     size = best_batch_size(backend)
+    scale = _Scale(check, taken, backend.name, checks=5)
     start = perf_counter()
     for first in range(0, len(inputs.updates), size):
         updates: list[LightClientUpdate] = [
@@ -162,7 +192,7 @@ def follow_in_batches(inputs: Inputs, backend: Backend, taken: Samples) -> None:
         for outcome in processor.process_updates(updates, inputs.now_ms):
             _accepted(outcome.verdict.kind)
     elapsed = perf_counter() - start
-    taken[f"batch {backend.name}"].append(elapsed * 1000 / len(inputs.updates))
+    scale.keep("batch", elapsed * 1000 / len(inputs.updates))
 
 
 def _accepted(kind: VerdictKind) -> None:

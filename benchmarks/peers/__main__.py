@@ -165,7 +165,7 @@ def compare(inputs: Inputs, backend: Backend, rounds: int) -> tuple[list[Figure]
                 times = peer.round()
                 samples: hot_path.Samples = defaultdict(list)
                 hot_path.follow(inputs, backend, check, samples, "single")
-                hot_path.follow_in_batches(inputs, backend, samples)
+                hot_path.follow_in_batches(inputs, backend, check, samples)
                 if number < 2:
                     continue  # both warm up
                 theirs += times

@@ -81,13 +81,22 @@ def _is_stream(kind: ObjectKind, data: bytes, network: Network) -> bool:
     Objects of fixed size, of which any bytes of the right number are one, begin with their slot: a
     low one reads like a chunk's length. And a stream may have their size by chance. So where both
     could be, it is a stream if its first chunk holds an object and its last ends with the data.
+    Data that is no object is a damaged one, unless a chunk holds an object or all chunks fit.
     """
     first = _first_chunk(data)
     if first is None:
         return False
     if not _is_object(kind, data, network):
-        return True
+        return _holds_object_in_chunk(kind, data, network) or _is_whole_stream(data)
     return _is_whole_stream(data) and _is_object(kind, first[1], network)
+
+
+def _holds_object_in_chunk(kind: ObjectKind, data: bytes, network: Network) -> bool:
+    try:
+        chunks = split_update_stream(data, MAX_OBJECT_BYTES)
+        return any(_is_object(kind, payload, network) for _, payload in chunks)
+    except DecodeError:
+        return False
 
 
 def _first_chunk(data: bytes) -> tuple[bytes, bytes] | None:

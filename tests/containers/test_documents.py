@@ -117,6 +117,14 @@ def test_a_low_slot_is_not_taken_for_the_length_of_a_chunk(name: str) -> None:
             assert read(kind, encode_ssz(value)) == [value]
 
 
+@pytest.mark.parametrize("kind", list(ObjectKind))
+def test_a_damaged_object_of_a_low_slot_is_one_refused_object(kind: ObjectKind) -> None:
+    [shape] = [s for s in MINIMAL_SHAPES if s.kind is kind and s.data_format.name == "altair"]
+    for slot, cut in ((8, 1), (64, 40), (200, 100)):
+        [refused] = read(kind, random_ssz(shape, "damaged", slot)[:-cut])
+        assert isinstance(refused, str)
+
+
 # Many objects -----------------------------------------------------------------------------------
 
 

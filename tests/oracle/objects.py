@@ -37,7 +37,8 @@ from lightclient.protocol import (
     is_sync_committee_update,
     is_valid_light_client_header,
 )
-from lightclient.ssz import Container
+from lightclient.ssz import ZERO_NODE, Container
+from lightclient.sync import VerifiedHeader
 from tests.oracle.comparing import Mismatch
 from tests.oracle.forging import Forge
 from tests.oracle.mutations import mutated_bytes, odd_header
@@ -188,6 +189,10 @@ def _compare_header_in_all_formats(
         # A newer module forgets what an older format proves of a genesis block's execution.
         forgotten = header.beacon.slot == GENESIS_SLOT and header.execution is not None
         comparable = data_format is header.data_format or not forgotten
+        if ours and data_format.header == "block_hash":
+            block_hash = VerifiedHeader(header, network).execution_block_hash or ZERO_NODE
+            if block_hash != bytes(view.execution_block_hash):
+                raise Mismatch(f"execution_block_hash: {block_hash.hex()} of {data.hex()}")
         if ours and comparable and hasattr(module, "get_lc_execution_root"):
             theirs = bytes(module.get_lc_execution_root(view))
             if theirs != root:

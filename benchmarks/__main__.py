@@ -206,8 +206,9 @@ def main() -> None:
         print(f"== {name}", flush=True)
         PARTS[name](run)
     targets = [item for item in run.figures if item.target is not None]
-    print("== targets")
-    print(table(targets))
+    if targets:
+        print("== targets")
+        print(table(targets))
     report = {
         **run.report,
         "load_after": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

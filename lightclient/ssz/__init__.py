@@ -3,6 +3,8 @@
 Knows nothing of Ethereum: types are put together elsewhere.
 """
 
+from lightclient.ssz.base import Json, SSZType, located
+from lightclient.ssz.basic import Bitvector, ByteList, Bytes, Uint
 from lightclient.ssz.branches import (
     compute_merkle_root,
     floorlog2,
@@ -11,19 +13,9 @@ from lightclient.ssz.branches import (
     is_valid_normalized_merkle_branch,
     normalize_merkle_branch,
 )
+from lightclient.ssz.container import Container
 from lightclient.ssz.hashing import ZERO_HASHES, ZERO_NODE, merkleize, mix_in_length
-from lightclient.ssz.types import (
-    Bitvector,
-    ByteList,
-    Bytes,
-    ByteVectors,
-    Container,
-    Json,
-    Nodes,
-    SSZType,
-    Uint,
-    located,
-)
+from lightclient.ssz.sequences import ByteVectors, Nodes
 
 __all__ = [
     "ZERO_HASHES",

@@ -39,7 +39,7 @@ from lightclient.protocol import (
     process_light_client_update,
     undecodable,
 )
-from lightclient.sync import Processor
+from lightclient.sync import NewFinalizedHeader, NewOptimisticHeader, Outcome, Processor
 from tests.oracle.drawing import Start, Step
 from tests.oracle.specification import Answer, Specification, decoded, is_canonical
 
@@ -103,8 +103,8 @@ class Comparison:
             self.store, ours = initialize_light_client_store(
                 start.trusted_block_root, value, self.network
             )
-            now_ms = self.network.slot_start_ms(step.current_slot)
-            self._same_verdict("processor", self.processor.process(value, now_ms).verdict, ours)
+            processed = self.processor.process(value, self._some_time_in(step)).verdict
+            self._same_verdict("processor", processed, ours)
         view, answer = self._spec_view(step)
         if view is not None:
             self.spec_store, answer = self.specification.initialize(start.trusted_block_root, view)
@@ -135,12 +135,13 @@ class Comparison:
                 self.store, value, step.current_slot, self.network, self.signatures
             )
             self._check_own_verdict(ours, before)
-            now_ms = self.network.slot_start_ms(step.current_slot)
-            processed = self.processor.process(value, now_ms).verdict
+            outcome = self.processor.process(value, self._some_time_in(step))
+            processed = outcome.verdict
             if step.by_aggregate and (processed.kind, processed.rule) != (ours.kind, ours.rule):
                 self._excused(Excuse.AGGREGATE, step, changed=before != self.store)
                 ours = processed
             self._same_verdict("processor", processed, ours)
+            self._check_events(outcome, before)
         view, answer = self._spec_view(step)
         changed = False
         if view is not None:
@@ -257,6 +258,26 @@ class Comparison:
     def _same_verdict(self, who: str, one: Verdict, other: Verdict) -> None:
         if (one.kind, one.rule) != (other.kind, other.rule):
             raise Mismatch(f"{who}: {one}; directly: {other}")
+
+    def _some_time_in(self, step: Step) -> int:
+        """Unix milliseconds at which the current slot is the step's."""
+        into_it = 37 * len(step.data) % self.network.slot_duration_ms
+        return self.network.slot_start_ms(step.current_slot) + into_it
+
+    def _check_events(self, outcome: Outcome, before: LightClientStore) -> None:
+        """There is an event for each header that changed, with the new one, and for no other."""
+        store = self.processor.store if self.processor else None
+        assert store is not None
+        told: dict[type, LightClientHeader] = {
+            type(event): event.header.header for event in outcome.events
+        }
+        changed: dict[type, LightClientHeader] = {}
+        if store.finalized_header != before.finalized_header:
+            changed[NewFinalizedHeader] = store.finalized_header
+        if store.optimistic_header != before.optimistic_header:
+            changed[NewOptimisticHeader] = store.optimistic_header
+        if told != changed or len(outcome.events) != len(changed):
+            raise Mismatch(f"events {outcome.events}, but what changed is {list(changed)}")
 
     # Stores -------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from lightclient.config import FORKS, Network
 from lightclient.config.forks import DATA_FORMATS
@@ -23,6 +23,7 @@ from lightclient_cli.main import main
 from tests.oracle.comparing import Mismatch
 from tests.oracle.drawing import Step
 from tests.oracle.judging import Judged, JudgedSequence, decoded_object, judged_sequence
+from tests.oracle.mutations import mutated_bytes
 
 _OPTIONS = {
     ObjectKind.BOOTSTRAP: "--bootstrap",
@@ -68,25 +69,26 @@ def _verify(draw: Random, sequence: JudgedSequence, directory: Path) -> None:
     network, judged = sequence.network, sequence.judged
     (directory / "config.yaml").write_text(json.dumps(config_mapping(network)))
     arguments = [
-        "verify", "--json", "--network", str(directory), "--genesis-time", "0",
+        "verify", "--json", "--network", str(directory),
+        "--genesis-time", str(network.genesis_time),
         "--genesis-validators-root", network.genesis_validators_root.hex(),
         "--trusted-block-root", sequence.start.trusted_block_root.hex(),
         "--at-slot", str(sequence.at_slot),
     ]  # fmt: skip
     shapes: list[str] = []
+    files = 0
     for kind in ObjectKind:
         left = [item for item in judged if item.step.kind is kind]
         while left:
             count = draw.choice([1, 1, 2, len(left)])
             shape, data = written(draw, left[:count], network)
-            path = directory / f"{len(shapes)}"
+            path = directory / str(files)
+            files += 1
             path.write_bytes(data)
             shapes += [shape] * min(count, len(left))
             arguments += [_OPTIONS[kind], str(path)]
             left = left[count:]
-    result = CliRunner().invoke(main, arguments)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise Mismatch(f"verify raised {result.exception!r}")
+    result = _run(arguments)
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     if len(lines) != len(judged) + 1:
         raise Mismatch(f"{len(lines)} lines for {len(judged)} objects: {result.output[-500:]}")
@@ -95,6 +97,28 @@ def _verify(draw: Random, sequence: JudgedSequence, directory: Path) -> None:
     refused = any(item.verdict.is_refusal for item in judged)
     if result.exit_code != int(refused):
         raise Mismatch(f"exit code {result.exit_code}")
+    if draw.random() < 0.4:
+        _damage_one(draw, directory, files, arguments)
+
+
+def _run(arguments: list[str]) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise Mismatch(f"verify raised {result.exception!r}")
+    return result
+
+
+def _damage_one(draw: Random, directory: Path, files: int, arguments: list[str]) -> None:
+    """Whatever is in a file, there is a line for each object, or one that says what is wrong."""
+    path = directory / str(draw.randrange(files))
+    _name, data = mutated_bytes(draw, path.read_bytes())
+    path.write_bytes(data)
+    result = _run(arguments)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    whole = lines and lines[-1]["objects"] == len(lines) - 1
+    refused = not lines and result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    if not (whole and result.exit_code in (0, 1)) and not (refused and result.exit_code == 2):
+        raise Mismatch(f"verify on junk: exit code {result.exit_code}: {result.output[-500:]}")
 
 
 def _compare_line(item: Judged, shape: str, line: dict[str, Any]) -> None:

@@ -64,7 +64,12 @@ def drawn_world(draw: Random, preset: str, newest: str | None = None) -> World:
     if last >= FORK_NAMES.index("fulu"):
         config["BLOB_SCHEDULE"] = drawn_blob_schedule(draw, epoch)
     network = network_from_config_mapping(config, preset=preset, name="oracle")
-    network = replace(network, genesis_validators_root=draw.randbytes(32))
+    network = replace(
+        network,
+        genesis_validators_root=draw.randbytes(32),
+        genesis_time=draw.choice([0, 1, 1_606_824_023]),
+        slot_duration_ms=draw.choice([network.slot_duration_ms, 1, 12_000, 4321]),
+    )
     store_fork = newest if draw.random() < 0.7 else draw.choice(FORK_NAMES[last:])
     slots = network.preset.slots_per_epoch
     boundaries = sorted({item.epoch * slots for item in network.forks[1 : last + 2]} - {0})

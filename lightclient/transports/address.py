@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, unquote_plus, urljoin, urlsplit
 
 from lightclient.errors import ConfigError
 from lightclient.transports.redaction import (
@@ -21,6 +21,7 @@ from lightclient.transports.redaction import (
 )
 
 MAX_URL_CHARACTERS: Final = 4096
+_SHORTEST_UNMISTAKABLE_KEY: Final = 12
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
@@ -56,6 +57,23 @@ class ProviderAddress:
         asked = "&".join(f"{name}={quote(value, safe=',')}" for name, value in query)
         joined = "&".join(part for part in (self.query, asked) if part)
         return f"{self.base_url}{path}?{joined}" if joined else f"{self.base_url}{path}"
+
+    def url_for_stranger(self, target: str) -> str | None:
+        """A redirect's ``target`` on another host without the query that the user gave.
+
+        Many servers redirect to the same path and query elsewhere. None if a key of this address
+        would still go along, in the path or inside of something else.
+        """
+        parts = urlsplit(target)
+        own = {unquote_plus(part) for part in self.query.split("&") if part}
+        kept = [part for part in parts.query.split("&") if unquote_plus(part) not in own]
+        stripped = parts._replace(query="&".join(kept)).geturl()
+        keys = {unquote(key) for key in url_secrets(f"{self.base_url}?{self.query}")}
+        segments = {unquote(segment) for segment in parts.path.split("/")}
+        long_keys = (key for key in keys if len(key) >= _SHORTEST_UNMISTAKABLE_KEY)
+        if keys & segments or any(key in unquote(stripped) for key in long_keys):
+            return None
+        return stripped
 
 
 def parse_address(url: str, headers: Sequence[tuple[str, str]] = ()) -> ProviderAddress:

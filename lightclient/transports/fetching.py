@@ -217,13 +217,25 @@ class Fetcher:
                     ProviderRefused,
                     f"redirects from https to unprotected {safe_url(target)}: not followed",
                 )
-            if target in seen:
-                raise self.failure(ProviderRefused, "redirects in a circle; check the URL")
             # Once lost, trust does not come back: the stranger chose where to go next.
             trusted = trusted and may_keep_credentials(start, origin)
+            if not trusted:
+                target = self._for_stranger(target)
+            if target in seen:
+                raise self.failure(ProviderRefused, "redirects in a circle; check the URL")
             seen.add(target)
             url = target
         raise self.failure(ProviderRefused, f"redirects more than {MAX_REDIRECTS} times")
+
+    def _for_stranger(self, target: str) -> str:
+        stripped = self._address.url_for_stranger(target)
+        if stripped is None:
+            raise self.failure(
+                ProviderRefused,
+                f"redirects to another host, {safe_url(target)}, with a key of this URL in the"
+                " address: not followed; if that host may know it, name it as the provider",
+            )
+        return stripped
 
     async def _send(self, request: _Request, url: str, *, with_credentials: bool) -> httpx.Response:
         import httpx

@@ -276,6 +276,32 @@ async def test_a_redirect_to_another_host_gets_no_credentials(
     assert headers["host"] == f"127.0.0.1:{other.port}"
 
 
+async def test_a_redirect_to_another_host_gets_no_key_of_the_query(
+    minimal_network: Network, body: bytes
+) -> None:
+    keys = "apikey=sekret-3&t=a%2Bb"
+    async with serving(by_path({f"{PATH}?page=1": response(body)})) as other:
+        target = f"{other.url}{PATH}?t=a%2bb&page=1&apikey=sekret-3"
+        async with serving(by_path({f"{PATH}?{keys}": redirect(target)})) as server:
+            assert await ask(f"{server.url}?{keys}", minimal_network) == 80
+    assert [heard.target for heard in other.heard] == [f"{PATH}?page=1"]
+
+
+@pytest.mark.parametrize("target", ["/v3/sekret-4{path}", "/?from=%2Fv3%2Fsekret-4-long{path}"])
+async def test_a_redirect_that_takes_a_key_of_the_path_to_another_host_is_refused(
+    minimal_network: Network, target: str
+) -> None:
+    key = "sekret-4-long" if "long" in target else "sekret-4"
+    async with serving(by_path({})) as other:
+        location = other.url + target.format(path=PATH)
+        async with serving(by_path({f"/v3/{key}{PATH}": redirect(location)})) as server:
+            error = await refusal(f"{server.url}/v3/{key}", minimal_network)
+    assert isinstance(error, ProviderRefused)
+    assert "name it as the provider" in str(error)
+    assert "sekret" not in str(error)
+    assert not other.heard
+
+
 async def test_credentials_do_not_come_back_after_a_stranger_redirected(
     minimal_network: Network, body: bytes
 ) -> None:

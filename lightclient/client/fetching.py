@@ -27,7 +27,6 @@ from lightclient.errors import (
 )
 from lightclient.protocol import Rule, Verdict
 from lightclient.sync import (
-    MAX_PERIODS_PER_REQUEST,
     FetchBootstrap,
     FetchFinalityUpdate,
     FetchOptimisticUpdate,
@@ -40,6 +39,10 @@ from lightclient.sync import (
 from lightclient.transports.base import Transport
 
 _logger = logging.getLogger("lightclient")
+
+PERIODS_PER_PAGE = 32
+"""A history is asked for in pages of this many periods (128 may be): memory holds a few pages, and
+one takes about as long to judge as the next one to come."""
 
 # Reasons for a missing bootstrap that waiting may change; the others stay as they are.
 _PASSING_REASONS = frozenset({"not_finalized", "not_told"})
@@ -165,11 +168,11 @@ class Fetcher:
     async def _ask_for_history(self, provider: Provider, task: FetchUpdates) -> bool:
         """Ask for range after range up to the present; the next one comes while one is judged.
 
-        At most two ranges are held at a time, however long the history is.
+        At most three ranges are held at a time, however long the history is.
         """
         progress = False
         fault: Exception | None = None
-        send, receive = anyio.create_memory_object_stream[_Answer](0)
+        send, receive = anyio.create_memory_object_stream[_Answer](1)
         async with receive, anyio.create_task_group() as tasks:
             tasks.start_soon(self._download, provider, task, send)
             try:
@@ -189,7 +192,7 @@ class Fetcher:
     async def _download(
         self, provider: Provider, task: FetchUpdates, send: MemoryObjectSendStream[_Answer]
     ) -> None:
-        next_range: FetchUpdates | None = task
+        next_range = _page(task.start_period, task.start_period + task.count)
         async with send:
             while next_range is not None:
                 try:
@@ -198,16 +201,12 @@ class Fetcher:
                     answer = _Answer(fault=fault)
                 await send.send(answer)
                 is_whole = answer.values and answer.error is None and answer.fault is None
-                next_range = self._range_after(next_range) if is_whole else None
-
-    def _range_after(self, task: FetchUpdates) -> FetchUpdates | None:
-        """The next range of a history; None if only the current period is left."""
-        network = self.processor.network
-        current_slot = network.slot_at_time_ms(self.clock())
-        current_period = network.compute_sync_committee_period_at_slot(current_slot)
-        start_period = task.start_period + task.count
-        count = min(current_period - start_period, MAX_PERIODS_PER_REQUEST)
-        return FetchUpdates(start_period, count) if count > 0 else None
+                if not is_whole:
+                    return
+                network = self.processor.network
+                current_slot = network.slot_at_time_ms(self.clock())
+                current_period = network.compute_sync_committee_period_at_slot(current_slot)
+                next_range = _page(next_range.start_period + next_range.count, current_period)
 
     async def _judge_answer(self, provider: Provider, answer: _Answer) -> bool:
         progress = False
@@ -260,7 +259,11 @@ class Fetcher:
     async def judge(self, provider: Provider, value: LightClientObject) -> Outcome:
         """Have one object judged; log a refusal; deliver progress."""
         async with self.judging:
-            outcome = self.processor.process(value, self.clock())
+            now_ms = self.clock()
+            if self.processor.must_audit(value, now_ms):
+                # Some 512 decompressions, once a committee: too long for the event loop.
+                await anyio.to_thread.run_sync(self.processor.audit)
+            outcome = self.processor.process(value, now_ms)
         await self._note(provider, value, outcome)
         return outcome
 
@@ -287,6 +290,12 @@ class Fetcher:
             _log_refusal(provider, value, outcome.verdict)
         if outcome.progress:
             await self.deliver(outcome)
+
+
+def _page(start_period: int, end_period: int) -> FetchUpdates | None:
+    """The next range of a history that ends before ``end_period``; None if there is no more."""
+    count = min(end_period - start_period, PERIODS_PER_PAGE)
+    return FetchUpdates(start_period, count) if count > 0 else None
 
 
 def _final_refusal(error: TransportError | None) -> ProviderRefused | None:

@@ -244,10 +244,29 @@ class Processor:
     def _audit_before_use(
         self, update: AnyUpdate, committee: SyncCommittee, current_slot: int
     ) -> None:
+        if self._is_audited_first(update, committee, current_slot):
+            self.signatures.compare_aggregate(committee)
+
+    def _is_audited_first(
+        self, update: AnyUpdate, committee: SyncCommittee, current_slot: int
+    ) -> bool:
         period = self.network.compute_sync_committee_period_at_slot
         is_following = period(update.signature_slot) >= period(current_slot)
-        if self.audit_committees or is_following or committee is self._audit_first:
-            self.signatures.compare_aggregate(committee)
+        return self.audit_committees or is_following or committee is self._audit_first
+
+    def must_audit(self, value: LightClientObject, now_ms: int) -> bool:
+        """Whether :meth:`process` would compare a committee's aggregate for ``value``.
+
+        Whoever must not wait for that calls :meth:`audit` elsewhere first, such as in a thread.
+        """
+        if self.store is None or isinstance(value, LightClientBootstrap):
+            return False
+        committee = signing_committee(self.store, value.as_update(), self.network)
+        return (
+            committee is not None
+            and self._is_audited_first(value, committee, self.network.slot_at_time_ms(now_ms))
+            and not self.signatures.is_compared(committee)
+        )
 
     def audit(self) -> None:
         """Compare the aggregates of the store's committees now, if that was not done yet.

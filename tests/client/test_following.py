@@ -90,7 +90,7 @@ async def test_bootstrapped_in_the_current_period_it_asks_for_the_next_committee
 
 async def test_a_long_way_is_asked_for_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightclient.sync.planner.MAX_PERIODS_PER_REQUEST", 8)
-    monkeypatch.setattr("lightclient.client.fetching.MAX_PERIODS_PER_REQUEST", 8)
+    monkeypatch.setattr("lightclient.client.fetching.PERIODS_PER_PAGE", 8)
     world = World(19 * SLOTS_PER_PERIOD + 30)
     provider = world.provider()
     follower = world.follower(provider)

@@ -35,7 +35,9 @@ from lightclient.transports.redaction import safe_url
 if TYPE_CHECKING:
     import httpx
 
-MAX_REDIRECTS: Final = 5
+MAX# X509_V_ERR_ of OpenSSL: an issuer or the root is missing or not known.
+_UNKNOWN_AUTHORITY: Final = frozenset((2, 18, 19, 20, 21))
+_REDIRECTS: Final = 5
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 """Of an error's body no more than this is read; the rest is left."""
 MAX_STREAM_PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -287,16 +289,23 @@ class Fetcher:
             return f"no connection within {self._timeouts.connect:g} s"
         if isinstance(error, httpx.TimeoutException):
             return "silent for too long"
-        if any(isinstance(link, ssl.SSLCertVerificationError) for link in chain):
-            return (
-                "its TLS certificate is not signed by a known authority; for a private one name "
-                "the CA file (SSL_CERT_FILE or ca_file)"
-            )
+        for link in chain:
+            if isinstance(link, ssl.SSLCertVerificationError):
+                return _why_untrusted(link)
         if isinstance(error, httpx.RemoteProtocolError):
             return "closed the connection early or does not speak HTTP"
         if isinstance(error, httpx.ConnectError):
             return "cannot be reached"
         return "the connection failed"
+
+
+def _why_untrusted(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _UNKNOWN_AUTHORITY:
+        return (
+            "its TLS certificate is not signed by a known authority; for a private one name "
+            "the CA file (SSL_CERT_FILE or ca_file)"
+        )
+    return "its TLS certificate does not hold; check the URL and this machine's clock"
 
 
 def _chain(error: BaseException) -> list[BaseException]:

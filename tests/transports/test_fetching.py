@@ -363,7 +363,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 async def _over_tls(
-    network: Network, content: bytes, certificate: tuple[Path, Path], **options: object
+    network: Network,
+    content: bytes,
+    certificate: tuple[Path, Path],
+    host: str = "127.0.0.1",
+    **options: object,
 ) -> int:
     import ssl
 
@@ -382,7 +386,7 @@ async def _over_tls(
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, converse)
         try:
-            outcome = await ask(f"https://127.0.0.1:{port}", network, **options)
+            outcome = await ask(f"https://{host}:{port}", network, **options)
         except TransportError as error:
             outcome = error
         tasks.cancel_scope.cancel()
@@ -408,6 +412,15 @@ async def test_an_unknown_authority_is_refused_and_the_remedy_named(
 ) -> None:
     with pytest.raises(ProviderUnavailable, match="SSL_CERT_FILE"):
         await _over_tls(minimal_network, response(body), certificate)
+
+
+async def test_a_certificate_of_another_host_is_refused_as_that(
+    minimal_network: Network, body: bytes, certificate: tuple[Path, Path]
+) -> None:
+    content, ca_file = response(body), str(certificate[0])
+    with pytest.raises(ProviderUnavailable, match="does not hold; check the URL") as caught:
+        await _over_tls(minimal_network, content, certificate, "localhost", ca_file=ca_file)
+    assert "Hostname mismatch" in str(caught.value)
 
 
 async def test_a_redirect_from_https_to_http_is_refused(

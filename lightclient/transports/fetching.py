@@ -35,13 +35,13 @@ from lightclient.transports.redaction import safe_url
 if TYPE_CHECKING:
     import httpx
 
-MAX# X509_V_ERR_ of OpenSSL: an issuer or the root is missing or not known.
-_UNKNOWN_AUTHORITY: Final = frozenset((2, 18, 19, 20, 21))
-_REDIRECTS: Final = 5
+MAX_REDIRECTS: Final = 5
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 """Of an error's body no more than this is read; the rest is left."""
 MAX_STREAM_PIECE_BYTES: Final = 4 * 1024 * 1024
 USER_AGENT: Final = "lightclient"
+# X509_V_ERR_ of OpenSSL: an issuer or the root is missing or not known.
+_UNKNOWN_AUTHORITY: Final = frozenset((2, 18, 19, 20, 21))
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 
 

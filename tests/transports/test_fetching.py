@@ -352,7 +352,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-subj", "/CN=beacon.example", "-addext", "subjectAltName=IP:127.0.0.1"]
     try:
         subprocess.run(
             [*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True

@@ -11,6 +11,9 @@ from lightclient.bls import Backend
 from lightclient.bls.encoding import CURVE_ORDER, G1_INFINITY, G2_INFINITY, negated
 from lightclient.containers import SyncAggregate, SyncCommittee, default_sync_committee
 
+HOSTILE_NAMES = frozenset({"negations", "wrong aggregate", "junk aggregate", "bad keys"})
+"""Committees whose aggregate may not be the finite sum of valid keys."""
+
 
 def off_subgroup_pubkeys(count: int) -> list[bytes]:
     """Encodings of points of the curve that are not in its subgroup."""

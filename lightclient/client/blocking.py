@@ -111,7 +111,10 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
     async def _wait_until_synced(self, seconds: float | None) -> VerifiedHeader:
         with anyio.move_on_after(seconds):
             return await self._client.wait_until_synced()
-        raise NotSyncedError(f"not synced after {seconds} seconds")
+        state = self._client.status.state.value
+        failed = [p.last_error for p in self._client.providers if p.last_error is not None]
+        last = f"; the last request failed: {failed[0]}" if failed else ""
+        raise NotSyncedError(f"not synced after {seconds} seconds, still {state}{last}")
 
     def finalized_headers(self) -> Iterator[VerifiedHeader]:
         """The current finalized header, then each new one; blocks in between."""

@@ -101,6 +101,16 @@ def test_waiting_ends_after_the_time_given() -> None:
     assert time.monotonic() - started < 5
 
 
+def test_waiting_in_vain_says_what_went_wrong() -> None:
+    place = still_world()
+    nothing = MockTransport(name="empty")
+    with (
+        blocking(nothing, clock=place.clock) as client,
+        pytest.raises(NotSyncedError, match=r"still bootstrapping; the last .* no bootstrap"),
+    ):
+        client.wait_until_synced(timeout=0.3)
+
+
 def test_a_timeout_of_the_callers_own_code_is_left_as_it_is() -> None:
     with pytest.raises(TimeoutError, match="mine"), blocking():
         raise TimeoutError("mine")

@@ -197,10 +197,11 @@ class Processor:
     # Histories --------------------------------------------------------------------------------
 
     def process_updates(self, updates: Sequence[LightClientUpdate], now_ms: int) -> list[Outcome]:
-        """Judge several updates in order, exactly as :meth:`process` would one by one, but faster.
+        """Judge several updates in order, as :meth:`process` would one by one, but faster.
 
         Signatures are checked together. Nothing is applied before all of them hold; if one does
-        not, the updates are judged one by one.
+        not, the updates are judged one by one. With milagro that proves what each committee
+        signed, but not each signature: two that are off by opposite amounts pass together.
         """
         return self.apply_updates(self.walk_updates(updates, now_ms), now_ms)
 

@@ -27,7 +27,10 @@ _LEVELS = ("preset", "fork", "runner", "handler", "suite", "case")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to run; an empty tuple lets everything through. ``handlers`` may also name runners."""
+    """What to run; an empty tuple lets everything through.
+
+    ``handlers`` may also name runners, or both as ``runner/handler``.
+    """
 
     presets: tuple[str, ...] = ()
     forks: tuple[str, ...] = ()
@@ -37,7 +40,14 @@ class Filter:
         """Whether the case is asked for."""
         return (
             (not self.forks or case.fork in self.forks)
-            and (not self.handlers or not {case.handler, case.runner}.isdisjoint(self.handlers))
+            and (
+                not self.handlers
+                or not {
+                    case.handler,
+                    case.runner,
+                    f"{case.runner}/{case.handler}",
+                }.isdisjoint(self.handlers)
+            )
             and (not self.presets or self._preset(case) in self.presets)
         )
 

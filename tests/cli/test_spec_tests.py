@@ -154,6 +154,8 @@ def test_a_case_that_was_moved_is_known_by_its_manifest(command: Command, tmp_pa
         (("--fork", "altair", "--preset", "minimal"), 1),
         (("--handler", "LightClientUpdate"), 1),
         (("--handler", "light_client"), 2),
+        (("--handler", "ssz_static/LightClientUpdate"), 1),
+        (("--handler", "light_client/LightClientUpdate"), 0),
         (("--handler", "verify", "--handler", "compute_fork_digest"), 4),
     ],
 )

@@ -6,8 +6,24 @@ not the canonical encoding; here both become a :class:`DecodeError`.
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from lightclient.beacon.types import View, ViewType
 from lightclient.errors import DecodeError
+
+
+class _WholeReads(BytesIO):
+    """A stream that never gives less than it is asked for.
+
+    remerkleable believes offsets: told by one that a bit list has 4 GiB, it reads on at the end of
+    the stream, 32 bytes at a time, for minutes.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if size is not None and len(found) < size:
+            raise EOFError(f"{size} bytes were announced where {len(found)} are left")
+        return found
 
 
 def decode_view(view_type: ViewType, encoded: bytes) -> View:
@@ -17,7 +33,7 @@ def decode_view(view_type: ViewType, encoded: bytes) -> View:
         DecodeError: not the one canonical encoding of an object of this type.
     """
     try:
-        view = view_type.decode_bytes(encoded)
+        view = view_type.deserialize(_WholeReads(encoded), len(encoded))
         canonical = view.encode_bytes() == encoded
     except Exception as error:
         # A bare Exception is what remerkleable raises for most malformed input.

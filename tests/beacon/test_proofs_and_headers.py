@@ -155,6 +155,24 @@ def test_bytes_that_no_offset_points_at_are_refused() -> None:
         decode_view(containers.PendingAttestation, gap)
 
 
+def test_an_offset_that_announces_gigabytes_is_refused_at_once() -> None:
+    """remerkleable alone would read on for minutes beyond the end."""
+    attestation = containers_for("gloas", "minimal").Attestation()
+    encoded = bytearray(attestation.encode_bytes())
+    encoded[:4] = (2**32 - 1).to_bytes(4, "little")
+    with pytest.raises(DecodeError):
+        decode_view(type(attestation), bytes(encoded))
+    block = _signed_block("gloas")
+    whole = block.encode_bytes()
+    for position in range(0, min(len(whole), 600), 4):
+        damaged = bytearray(whole)
+        damaged[position : position + 4] = b"\xf0\xff\xff\xff"
+        try:
+            decode_view(type(block), bytes(damaged))
+        except DecodeError:
+            continue
+
+
 @given(data=st.data())
 def test_a_flipped_byte_is_a_decode_error_or_another_block(data: st.DataObject) -> None:
     block = _signed_block("gloas")

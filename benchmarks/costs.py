@@ -190,7 +190,7 @@ def _apply(
     with timer.part("proofs"):
         refusal = validate_all_but_signature(store, update, current_slot, network)
     assert refusal is None, refusal
-    committee = signing_committee(store, update, network)
+    committee = signing_committee(store, update.signature_slot, network)
     assert committee is not None
     with timer.part("signature"):
         valid = verifier.is_signature_valid(committee, update, network)

@@ -55,7 +55,7 @@ def walk_light_client_updates(
         after = store
         verdict = validate_all_but_signature(store, update, current_slot, network)
         if verdict is None:
-            committee = signing_committee(store, update, network)
+            committee = signing_committee(store, update.signature_slot, network)
             assert committee is not None  # its period was checked
             before_use(update, committee)
             signature = verifier.signature_of(committee, update, network)

@@ -234,11 +234,11 @@ def _check_next_sync_committee(
 
 
 def signing_committee(
-    store: LightClientStore, update: LightClientUpdate, network: Network
+    store: LightClientStore, signature_slot: int, network: Network
 ) -> SyncCommittee | None:
-    """The committee whose signature ``update`` must bear; None if the store does not know it."""
+    """The committee that signs at ``signature_slot``; None if the store does not know it."""
     period = network.compute_sync_committee_period_at_slot
-    ahead = period(update.signature_slot) - period(store.finalized_header.beacon.slot)
+    ahead = period(signature_slot) - period(store.finalized_header.beacon.slot)
     if ahead == 0:
         return store.current_sync_committee
     return store.next_sync_committee if ahead == 1 else None
@@ -250,7 +250,7 @@ def _check_signature(
     network: Network,
     signatures: SignatureVerifier,
 ) -> Verdict | None:
-    committee = signing_committee(store, update, network)
+    committee = signing_committee(store, update.signature_slot, network)
     assert committee is not None  # _check_period saw to it
     if signatures.is_signature_valid(committee, update, network):
         return None

@@ -164,7 +164,7 @@ class Processor:
         if self.store is None:
             return Outcome(verdict_of(Rule.NO_BOOTSTRAP))
         current_slot = self.network.slot_at_time_ms(now_ms)
-        committee = signing_committee(self.store, update.as_update(), self.network)
+        committee = signing_committee(self.store, update.signature_slot, self.network)
         if committee is not None:
             self._audit_before_use(update, committee, current_slot)
         before = self.store.copy()
@@ -262,7 +262,7 @@ class Processor:
         """
         if self.store is None or isinstance(value, LightClientBootstrap):
             return False
-        committee = signing_committee(self.store, value.as_update(), self.network)
+        committee = signing_committee(self.store, value.signature_slot, self.network)
         return (
             committee is not None
             and self._is_audited_first(value, committee, self.network.slot_at_time_ms(now_ms))

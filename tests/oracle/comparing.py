@@ -261,7 +261,7 @@ class Comparison:
     def _check_aggregate(self, update: AnyUpdate, before: LightClientStore) -> None:
         """Only a committee whose aggregate is not the sum of its keys excuses."""
         assert self.processor is not None
-        committee = signing_committee(before, update.as_update(), self.network)
+        committee = signing_committee(before, update.signature_slot, self.network)
         if committee is None or self.processor.signatures.compare_aggregate(committee):
             raise Mismatch("accepted directly, though the processor finds the signature wrong")
 

@@ -8,6 +8,7 @@ from lightclient.config.directory import load_network_directory, resolve_network
 from lightclient.config.forks import (
     DATA_FORMATS,
     FAR_FUTURE_EPOCH,
+    FIRST_LIGHT_CLIENT_FORK,
     FORKS,
     FORKS_BY_NAME,
     DataFormat,
@@ -28,6 +29,7 @@ from lightclient.config.presets import GNOSIS, MAINNET, MINIMAL, PRESETS, preset
 __all__ = [
     "DATA_FORMATS",
     "FAR_FUTURE_EPOCH",
+    "FIRST_LIGHT_CLIENT_FORK",
     "FORKS",
     "FORKS_BY_NAME",
     "GENESIS_SLOT",

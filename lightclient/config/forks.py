@@ -86,4 +86,7 @@ FORKS: Final = (PHASE0, ALTAIR, BELLATRIX, CAPELLA, DENEB, ELECTRA, FULU, GLOAS,
 """All forks in the order in which they activate. phase0 has no light client protocol; its row only
 carries the genesis fork version of a schedule."""
 
+FIRST_LIGHT_CLIENT_FORK: Final = ALTAIR
+"""Before it there are no sync committees, hence no light client data."""
+
 FORKS_BY_NAME: Final = {fork.name: fork for fork in FORKS}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lightclient.beacon import build_proof, execution_payload_to_header, node_root
 from lightclient.beacon.types import View
-from lightclient.config.forks import FORKS_BY_NAME, DataFormat, Fork
+from lightclient.config.forks import FIRST_LIGHT_CLIENT_FORK, DataFormat, Fork
 from lightclient.config.network import GENESIS_SLOT, Network
 from lightclient.containers import (
     BeaconBlockHeader,
@@ -29,8 +29,6 @@ from lightclient.containers import (
 )
 from lightclient.errors import DeriveError
 from lightclient.ssz import ZERO_NODE
-
-_FIRST_FORK = FORKS_BY_NAME["altair"]
 
 
 def beacon_block_header(block: View) -> BeaconBlockHeader:
@@ -220,7 +218,7 @@ def sync_committee_from_view(committee: View) -> SyncCommittee:
 
 def _fork_of_state(state: View, network: Network) -> Fork:
     fork = network.fork_at_slot(int(state.slot))
-    if fork.index < _FIRST_FORK.index:
+    if fork.index < FIRST_LIGHT_CLIENT_FORK.index:
         raise DeriveError(f"there is no light client data of fork {fork.name}")
     return fork
 

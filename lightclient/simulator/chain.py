@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
 from lightclient.bls import Backend, choose_backend
-from lightclient.config import FORKS, GENESIS_SLOT, Network
+from lightclient.config import FIRST_LIGHT_CLIENT_FORK, GENESIS_SLOT, Network
 from lightclient.containers import (
     BeaconBlockHeader,
     LightClientBootstrap,
@@ -95,7 +95,7 @@ class SimulatedChain:
         self._best: dict[int, LightClientUpdate] = {}
         self._latest_finality: SimulatedBlock | None = None
         self._latest_optimistic: SimulatedBlock | None = None
-        first_fork = FORKS[1].name
+        first_fork = FIRST_LIGHT_CLIENT_FORK.name
         self.first_slot = network.compute_start_slot_at_epoch(network.fork_epoch(first_fork))
         self._slots_passed = self.first_slot
         self.advance_to(self.first_slot)

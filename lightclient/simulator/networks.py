@@ -7,6 +7,7 @@ from typing import Any
 
 from lightclient.config import (
     FAR_FUTURE_EPOCH,
+    FIRST_LIGHT_CLIENT_FORK,
     FORKS,
     GENESIS_SLOT,
     Network,
@@ -14,8 +15,6 @@ from lightclient.config import (
     network_from_config_mapping,
 )
 from lightclient.errors import ConfigError
-
-_FIRST_LIGHT_CLIENT_FORK = FORKS[1]
 
 
 def simulated_network(
@@ -39,7 +38,7 @@ def simulated_network(
 
     The genesis validators root is left zero: :class:`SimulatedChain` gives it one.
     """
-    wanted = {_FIRST_LIGHT_CLIENT_FORK.name: GENESIS_SLOT} if fork_epochs is None else fork_epochs
+    wanted = {FIRST_LIGHT_CLIENT_FORK.name: GENESIS_SLOT} if fork_epochs is None else fork_epochs
     unknown = set(wanted) - {fork.name for fork in FORKS}
     if unknown:
         raise ConfigError(f"no such fork: {', '.join(sorted(unknown))}")

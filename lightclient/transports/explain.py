@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lightclient.config.forks import FIRST_LIGHT_CLIENT_FORK
 from lightclient.config.network import Network
 from lightclient.containers import (
     LightClientFinalityUpdate,
@@ -125,7 +126,7 @@ def judge_block(
             f"{CHOOSE_ANOTHER}",
         )
     oldest = (finalized_epoch or 0) - network.min_epochs_for_block_requests
-    if epoch < max(oldest, network.fork_epoch("altair")):
+    if epoch < max(oldest, network.fork_epoch(FIRST_LIGHT_CLIENT_FORK.name)):
         return Explanation(
             "too_old",
             f"the block (slot {facts.slot}, epoch {epoch}) is older than nodes need to keep "

@@ -286,7 +286,7 @@ def _log_slot(client: LightClient, slot: int) -> None:
     sync = status.state.value
     if status.state is SyncState.SYNCING:
         sync += f" ({status.progress:.2%})"
-    head, finalized = client.optimistic_header, client.finalized_header
+    head, finalized = client.optimistic_header(), client.finalized_header()
     delay_ms = wall_clock_ms() - network.slot_start_ms(slot)
     _logger.info(
         "Slot start",

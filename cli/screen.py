@@ -70,7 +70,7 @@ def status_line(client: LightClient) -> Table:
         cells.append(Text(f"{status.progress:4.0%}"))
         cells.append(Text(f"period {status.finalized_period} of {status.current_period}"))
     elif status.state is SyncState.SYNCED:
-        head, finalized = client.optimistic_header, client.finalized_header
+        head, finalized = client.optimistic_header(), client.finalized_header()
         if head is not None and finalized is not None:
             cells.append(Text(f"head {head.slot}, {client.age(head):.0f} s old"))
             cells.append(Text(f"finalized {finalized.slot}"))

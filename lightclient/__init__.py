@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         ProviderRefused,
         ProviderUnavailable,
         RateLimited,
+        StaleError,
         TransportError,
         UnknownBootstrap,
     )
@@ -112,6 +113,7 @@ _ROOMS = {
         "ProviderRefused",
         "ProviderUnavailable",
         "RateLimited",
+        "StaleError",
         "TransportError",
         "UnknownBootstrap",
     ),
@@ -189,6 +191,7 @@ __all__ = [
     "RateLimited",
     "RestTransport",
     "Rule",
+    "StaleError",
     "Status",
     "SyncAggregate",
     "SyncCommittee",

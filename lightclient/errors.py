@@ -11,6 +11,7 @@ caller's mistakes and for the outside world (files, servers, missing libraries).
     ├── BlsError               a backend that is missing or input it cannot work on     (ValueError)
     ├── DataDirError           the data directory cannot be created, locked or written
     ├── NotSyncedError         asked for a header before there is one
+    │   └── StaleError             ... or for a younger one than there is, with its ``age``
     ├── DeriveError            states or blocks that yield no light client data        (ValueError)
     └── TransportError         a provider did not give what was asked; carries ``provider``
         ├── ProviderUnavailable    no connection, timeout, 5xx, 429: try again or elsewhere
@@ -46,6 +47,14 @@ class DataDirError(LightClientError):
 
 class NotSyncedError(LightClientError):
     """Asked for a header before there is one."""
+
+
+class StaleError(NotSyncedError):
+    """The header asked for is older than the caller allows; ``age`` is its age in seconds."""
+
+    def __init__(self, message: str, *, age: float = 0.0) -> None:
+        super().__init__(message)
+        self.age = age
 
 
 class DeriveError(LightClientError, ValueError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -75,15 +75,37 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         else:
             self._running().call(self._client.stop)
 
-    @property
-    def finalized_header(self) -> VerifiedHeader | None:
-        """The latest finalized header; None before the bootstrap."""
-        return self._client.finalized_header
+    @overload
+    def finalized_header(self) -> VerifiedHeader | None: ...
 
-    @property
-    def optimistic_header(self) -> VerifiedHeader | None:
-        """The latest header that the sync committee signed; None before the bootstrap."""
-        return self._client.optimistic_header
+    @overload
+    def finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def finalized_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest finalized header; None before the bootstrap.
+
+        Raises:
+            NotSyncedError: with ``max_age`` (seconds): there is none yet.
+            StaleError: with ``max_age``: its slot started longer ago than that.
+        """
+        if max_age is None:
+            return self._client.finalized_header()
+        return self._client.finalized_header(max_age=max_age)
+
+    @overload
+    def optimistic_header(self) -> VerifiedHeader | None: ...
+
+    @overload
+    def optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def optimistic_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest header that the sync committee signed; None before the bootstrap.
+
+        Raises as :meth:`finalized_header`.
+        """
+        if max_age is None:
+            return self._client.optimistic_header()
+        return self._client.optimistic_header(max_age=max_age)
 
     @property
     def status(self) -> Status:

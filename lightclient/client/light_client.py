@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 
 import anyio
 import anyio.abc
@@ -21,6 +21,7 @@ import anyio.abc
 from lightclient.bls import Backend, choose_backend
 from lightclient.client.fetching import Fetcher, Provider
 from lightclient.client.following import Follower
+from lightclient.client.freshness import require_recent
 from lightclient.client.pushes import Listener
 from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
 from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
@@ -210,23 +211,47 @@ class LightClient:
 
     # Results ------------------------------------------------------------------------------------
 
-    @property
-    def finalized_header(self) -> VerifiedHeader | None:
-        """The latest finalized header; None before the bootstrap."""
-        return self.processor.finalized_header
+    @overload
+    def finalized_header(self) -> VerifiedHeader | None: ...
 
-    @property
-    def optimistic_header(self) -> VerifiedHeader | None:
-        """The latest header that the sync committee signed; None before the bootstrap."""
-        return self.processor.optimistic_header
+    @overload
+    def finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def finalized_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest finalized header; None before the bootstrap.
+
+        Raises:
+            NotSyncedError: with ``max_age`` (seconds): there is none yet.
+            StaleError: with ``max_age``: its slot started longer ago than that.
+        """
+        header = self.processor.finalized_header
+        if max_age is None:
+            return header
+        return require_recent(header, "finalized", max_age, self._clock())
+
+    @overload
+    def optimistic_header(self) -> VerifiedHeader | None: ...
+
+    @overload
+    def optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def optimistic_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest header that the sync committee signed; None before the bootstrap.
+
+        Raises as :meth:`finalized_header`.
+        """
+        header = self.processor.optimistic_header
+        if max_age is None:
+            return header
+        return require_recent(header, "optimistic", max_age, self._clock())
 
     def finalized_headers(self) -> HeaderIterator:
         """The current finalized header, then each new one."""
-        return self._subscribed(self._finalized, self.finalized_header)
+        return self._subscribed(self._finalized, self.finalized_header())
 
     def optimistic_headers(self) -> HeaderIterator:
         """The current optimistic header, then each new one."""
-        return self._subscribed(self._optimistic, self.optimistic_header)
+        return self._subscribed(self._optimistic, self.optimistic_header())
 
     @staticmethod
     def _subscribed(feed: HeaderFeed, current: VerifiedHeader | None) -> HeaderIterator:
@@ -242,7 +267,7 @@ class LightClient:
         """
         while True:
             self._raise_failure()
-            finalized = self.finalized_header
+            finalized = self.finalized_header()
             if finalized is not None and self.status.state is SyncState.SYNCED:
                 return finalized
             if self._has_ended:
@@ -271,7 +296,7 @@ class LightClient:
         state, progress = sync_progress(
             position,
             start,
-            is_head_recent=is_head_recent(self.optimistic_header, self.network, now_ms),
+            is_head_recent=is_head_recent(self.optimistic_header(), self.network, now_ms),
         )
         providers = self._fetcher.providers
         return Status(

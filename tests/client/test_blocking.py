@@ -69,16 +69,16 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 def test_it_syncs_and_reads_like_a_plain_object() -> None:
     client = blocking()
     assert client.status.state is SyncState.BOOTSTRAPPING
-    assert client.finalized_header is None
+    assert client.finalized_header() is None
     with client:
         finalized = client.wait_until_synced(timeout=10)
-        assert client.finalized_header == finalized
+        assert client.finalized_header() == finalized
         assert client.status.state is SyncState.SYNCED
         assert client.age(finalized) > 0
         assert [provider.name for provider in client.providers] == ["good"]
         assert client.wait_until_synced() == finalized
-    assert client.finalized_header == finalized  # still there when all is over
-    assert client.optimistic_header is not None
+    assert client.finalized_header() == finalized  # still there when all is over
+    assert client.optimistic_header() is not None
 
 
 def test_callbacks_are_called_in_the_clients_thread() -> None:
@@ -224,7 +224,7 @@ def test_a_callback_may_stop_it_and_the_headers_stay() -> None:
     client = blocking(on_finalized_header=stop)
     with client:
         client.run()
-        assert client.finalized_header is not None
+        assert client.finalized_header() is not None
 
 
 def test_another_thread_may_stop_it() -> None:

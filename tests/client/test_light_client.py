@@ -114,8 +114,8 @@ async def test_it_syncs_and_tells_callbacks_and_iterators_the_same_headers() -> 
         await until(lambda: optimistic and optimistic[-1].slot == HEAD - 1)
         client.stop()
     assert [header.slot for header in finalized] == sorted({header.slot for header in finalized})
-    assert finalized[-1] == client.finalized_header
-    assert optimistic[-1] == client.optimistic_header
+    assert finalized[-1] == client.finalized_header()
+    assert optimistic[-1] == client.optimistic_header()
     assert iterated == finalized[-len(iterated) :]
     assert finalized[0].participation is None
     assert finalized[-1].participation is not None
@@ -166,7 +166,7 @@ async def test_waiting_for_a_client_that_is_synced_already_returns_although_no_h
         await client.wait_until_synced()
         await anyio.sleep(0.05)
         with anyio.fail_after(5):
-            assert await client.wait_until_synced() == client.finalized_header
+            assert await client.wait_until_synced() == client.finalized_header()
 
 
 async def test_waiting_ends_when_only_a_committee_was_missing() -> None:
@@ -443,7 +443,7 @@ async def test_a_callback_may_stop_the_client() -> None:
     with anyio.fail_after(5):
         async with client:
             await client.run()
-    assert client.finalized_header is not None
+    assert client.finalized_header() is not None
 
 
 async def test_headers_can_be_read_to_the_end_after_stopping() -> None:
@@ -453,7 +453,7 @@ async def test_headers_can_be_read_to_the_end_after_stopping() -> None:
         await client.wait_until_synced()
         client.stop()
         slots = [header.slot async for header in headers]
-    assert slots[-1] == client.finalized_header.slot  # type: ignore[union-attr]
+    assert slots[-1] == client.finalized_header().slot  # type: ignore[union-attr]
 
 
 async def test_cancelling_the_caller_ends_everything_and_closes_the_transports() -> None:
@@ -548,7 +548,7 @@ async def test_pushed_updates_are_delivered_without_a_request() -> None:
     pushing = Pushing(world)
     async with world.client(pushing) as client:
         await client.wait_until_synced()
-        await until(lambda: client.optimistic_header.slot == world.slot - 1)  # type: ignore[union-attr]
+        await until(lambda: client.optimistic_header().slot == world.slot - 1)  # type: ignore[union-attr]
         asked = len(pushing.requests)
         world.go_to(world.slot + 1, 0.1)
         update = world.chain.optimistic_update()

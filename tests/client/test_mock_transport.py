@@ -42,7 +42,7 @@ async def test_a_client_syncs_from_what_it_was_given() -> None:
         clock=world.clock,
     ) as client:
         await client.wait_until_synced()
-        await until(lambda: client.optimistic_header.slot == world.slot - 1)  # type: ignore[union-attr]
+        await until(lambda: client.optimistic_header().slot == world.slot - 1)  # type: ignore[union-attr]
         assert client.providers[0].name == "mine"
     assert transport.network is world.network
     assert transport.requests[0] == "bootstrap"

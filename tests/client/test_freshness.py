@@ -1,0 +1,77 @@
+"""Headers asked for by age."""
+
+from __future__ import annotations
+
+import pytest
+
+from lightclient import BlockingLightClient
+from lightclient.errors import NotSyncedError, StaleError
+from tests.client.world import SLOTS_PER_EPOCH, SLOTS_PER_PERIOD, World
+
+pytestmark = pytest.mark.anyio
+HEAD = SLOTS_PER_PERIOD + 30
+
+
+async def test_a_header_is_returned_when_it_is_young_enough_and_refused_once_it_is_not() -> None:
+    world = World(HEAD)
+    async with world.client() as client:
+        finalized = await client.wait_until_synced()
+        age = client.age(finalized)
+        assert client.finalized_header(max_age=age) == finalized
+        with pytest.raises(
+            StaleError, match=rf"slot {finalized.slot}\) is \d+ seconds old"
+        ) as told:
+            client.finalized_header(max_age=age - 1)
+        assert told.value.age == age
+        client.stop()
+    world.set_clock(HEAD + 3 * SLOTS_PER_EPOCH)  # asleep for a while: nobody fetched anything
+    assert client.finalized_header() == finalized
+    with pytest.raises(StaleError, match="finalized"):
+        client.finalized_header(max_age=age)
+    with pytest.raises(StaleError, match="optimistic"):
+        client.optimistic_header(max_age=SLOTS_PER_EPOCH * 6)
+
+
+def test_without_a_header_there_is_none_to_be_too_old() -> None:
+    client = World(HEAD).client()
+    assert client.finalized_header() is None
+    assert client.optimistic_header() is None
+    with pytest.raises(NotSyncedError, match="no finalized header yet") as told:
+        client.finalized_header(max_age=1e9)
+    assert not isinstance(told.value, StaleError)
+    with pytest.raises(NotSyncedError, match="no optimistic header yet"):
+        client.optimistic_header(max_age=1e9)
+
+
+@pytest.mark.parametrize("age", [-1, float("nan"), -0.001])
+async def test_an_age_that_is_none_is_refused_as_the_callers_mistake(age: float) -> None:
+    world = World(HEAD)
+    async with world.client() as client:
+        await client.wait_until_synced()
+        with pytest.raises(ValueError, match="max_age is a number of seconds"):
+            client.finalized_header(max_age=age)
+
+
+async def test_a_header_from_the_future_of_a_slow_clock_is_young() -> None:
+    world = World(HEAD)
+    async with world.client() as client:
+        finalized = await client.wait_until_synced()
+        client.stop()
+    world.set_clock(finalized.slot - 5)
+    assert client.finalized_header(max_age=0) == finalized
+
+
+def test_the_blocking_face_refuses_old_headers_alike() -> None:
+    world = World(HEAD)
+    with BlockingLightClient(
+        network=world.network,
+        trusted_block_root=world.root(),
+        transports=[world.provider()],
+        clock=world.clock,
+    ) as client:
+        finalized = client.wait_until_synced(timeout=10)
+        assert client.finalized_header(max_age=finalized.age()) == finalized
+        with pytest.raises(StaleError):
+            client.finalized_header(max_age=0)
+        with pytest.raises(StaleError):
+            client.optimistic_header(max_age=0)

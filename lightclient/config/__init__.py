@@ -25,6 +25,7 @@ from lightclient.config.network import (
 )
 from lightclient.config.networks import NETWORK_ALIASES, NETWORK_NAMES, network_by_name
 from lightclient.config.presets import GNOSIS, MAINNET, MINIMAL, PRESETS, preset_by_name
+from lightclient.config.writing import config_mapping
 
 __all__ = [
     "DATA_FORMATS",
@@ -46,6 +47,7 @@ __all__ = [
     "Preset",
     "ScheduledFork",
     "compute_fork_data_root",
+    "config_mapping",
     "load_network_directory",
     "network_by_name",
     "network_from_config_mapping",

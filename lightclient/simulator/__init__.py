@@ -6,10 +6,11 @@ dependencies; ``lightclient.simulator.server`` needs the extra ``[demo]``.
 
 from __future__ import annotations
 
+from lightclient.config import config_mapping
 from lightclient.simulator.blocks import BlockContents, Checkpoint, SimulatedBlock
 from lightclient.simulator.chain import SimulatedChain
 from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys
-from lightclient.simulator.networks import config_mapping, simulated_network
+from lightclient.simulator.networks import simulated_network
 
 __all__ = [
     "BlockContents",

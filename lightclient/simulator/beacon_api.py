@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lightclient.config import FORKS, Network
+from lightclient.config import FORKS, Network, config_mapping
 from lightclient.containers import BEACON_BLOCK_HEADER, LightClientUpdate, encode_ssz, to_json
 from lightclient.containers.objects import LightClientObject
 from lightclient.simulator.blocks import Checkpoint, SimulatedBlock
 from lightclient.simulator.chain import SimulatedChain
 from lightclient.simulator.habits import Answer, ServerHabits
-from lightclient.simulator.networks import config_mapping
 
 MAX_REQUEST_LIGHT_CLIENT_UPDATES = 128
 JSON_TYPE = "application/json"

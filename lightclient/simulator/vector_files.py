@@ -12,8 +12,7 @@ from typing import Any
 
 import yaml
 
-from lightclient.config import Network
-from lightclient.simulator.networks import config_mapping
+from lightclient.config import Network, config_mapping
 
 _ZERO_RUN = re.compile(rb"\0{8,}")
 _MAX_COPY = 64

@@ -15,10 +15,9 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from lightclient.config import FORKS, Network
+from lightclient.config import FORKS, Network, config_mapping
 from lightclient.config.forks import DATA_FORMATS
 from lightclient.containers import LightClientObject, ObjectKind, to_json
-from lightclient.simulator.networks import config_mapping
 from lightclient_cli.main import main
 from tests.oracle.comparing import Mismatch
 from tests.oracle.drawing import Step

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from lightclient.bls import Backend, available_backends
-from lightclient.simulator.networks import config_mapping
+from lightclient.config import config_mapping
 from tests.oracle.committees import Committees
 from tests.oracle.comparing import Comparison, Diverged, Mismatch
 from tests.oracle.drawing import Drawer, Start, Step

@@ -7,7 +7,7 @@ Nothing of the answer is interpreted here (``answers`` does that). What escapes 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -84,6 +84,10 @@ class Fetcher:
 
     Args:
         factory: makes the HTTP client; called again after :meth:`aclose`.
+
+    Attributes:
+        on_headers: told of each answer's headers (names in lower case), with the seconds from the
+            request to them; they may be of any host that a redirect led to.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Fetcher:
         self._timeouts = timeouts
         self._factory = factory
         self._client: httpx.AsyncClient | None = None
+        self.on_headers: Callable[[Mapping[str, str], float], None] | None = None
 
     @property
     def provider(self) -> str:
@@ -257,7 +262,11 @@ class Fetcher:
         if "host" not in given:
             headers.insert(0, ("Host", http_request.headers["host"]))
         http_request.headers = httpx.Headers(headers)
-        return await self._client.send(http_request, stream=True, follow_redirects=False)
+        sent = anyio.current_time()
+        response = await self._client.send(http_request, stream=True, follow_redirects=False)
+        if self.on_headers is not None:
+            self.on_headers(_headers(response), anyio.current_time() - sent)
+        return response
 
     # Errors ------------------------------------------------------------------------------------
 

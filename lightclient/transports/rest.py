@@ -7,7 +7,7 @@ provider's dialect, ``answers`` decodes, ``refusals`` and ``explain`` say what w
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +31,14 @@ from lightclient.errors import (
     TransportError,
     UnknownBootstrap,
 )
+from lightclient.transports import announcements
 from lightclient.transports.address import parse_address
+from lightclient.transports.announcements import (
+    Genesis,
+    ServerTime,
+    Spec,
+    read_server_time,
+)
 from lightclient.transports.answers import (
     JSON_TYPE,
     DecodedRange,
@@ -84,6 +91,9 @@ class RestTransport:
             (or those of ``SSL_CERT_FILE``).
         http_transport: an ``httpx`` transport in place of the network, for tests.
 
+    Attributes:
+        on_server_time: told what the provider's clock shows, whenever an answer's headers say it.
+
     Raises:
         ConfigError: a URL or header that cannot be used; ``open`` raises it for ``ca_file``, proxy
             variables and ``SSL_CERT_FILE``.
@@ -110,6 +120,8 @@ class RestTransport:
         self._event_idle = event_idle_timeout
         self._network: Network | None = None
         self._api = LightClientApi(self._fetcher, self._address.redactor)
+        self.on_server_time: Callable[[ServerTime], None] | None = None
+        self._fetcher.on_headers = self._note_headers
 
     def __repr__(self) -> str:
         return f"RestTransport({self.name!r})"
@@ -232,6 +244,22 @@ class RestTransport:
     def _object_decoder(self, kind: ObjectKind) -> Callable[[Answer], LightClientObject]:
         network = self._opened()
         return lambda answer: decode_object(kind, answer, network)
+
+    # Announcements -----------------------------------------------------------------------------
+
+    async def get_spec(self) -> Spec:
+        """The configuration that the provider announces, unverified. Raises TransportError."""
+        return await announcements.get_spec(self._fetcher, self._address.redactor)
+
+    async def get_genesis(self) -> Genesis:
+        """The genesis that the provider announces, unverified. Raises TransportError."""
+        return await announcements.get_genesis(self._fetcher, self._address.redactor)
+
+    def _note_headers(self, headers: Mapping[str, str], round_trip_seconds: float) -> None:
+        if self.on_server_time is not None:
+            time = read_server_time(headers, round_trip_seconds)
+            if time is not None:
+                self.on_server_time(time)
 
     # Refusals ----------------------------------------------------------------------------------
 

@@ -15,17 +15,17 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectSendStream
 
 from lightclient.bls import best_batch_size
+from lightclient.client.providers import Provider, RefusalObserver, Request, RequestObserver
 from lightclient.containers import LightClientObject, LightClientUpdate
 from lightclient.errors import (
     DecodeError,
     MalformedAnswer,
     NotServed,
     ProviderRefused,
-    RateLimited,
     TransportError,
     UnknownBootstrap,
 )
-from lightclient.protocol import Rule, Verdict
+from lightclient.protocol import LightClientStore, Rule, Verdict, VerdictKind
 from lightclient.sync import (
     FetchBootstrap,
     FetchFinalityUpdate,
@@ -37,6 +37,9 @@ from lightclient.sync import (
     usable_updates,
 )
 from lightclient.transports.base import Transport
+from lightclient.transports.scores import Uniform, penalty_of
+
+__all__ = ["PERIODS_PER_PAGE", "Fetcher", "Provider"]
 
 _logger = logging.getLogger("lightclient")
 
@@ -48,49 +51,6 @@ one takes about as long to judge as the next one to come."""
 _PASSING_REASONS = frozenset({"not_finalized", "not_told"})
 
 
-@dataclass(slots=True, eq=False)
-class Provider:
-    """A transport with what was last heard of it.
-
-    Attributes:
-        last_error: why the last request failed; None if it was answered.
-        verdicts: how many of its objects were judged how, by the verdict's name.
-        paused_from_ms, paused_until_ms: the pause that it asked for, Unix milliseconds.
-    """
-
-    transport: Transport
-    last_error: TransportError | None = None
-    verdicts: dict[str, int] = field(default_factory=dict)
-    paused_from_ms: int = 0
-    paused_until_ms: int = 0
-
-    @property
-    def name(self) -> str:
-        """The transport's safe name."""
-        return self.transport.name
-
-    def is_paused(self, now_ms: int) -> bool:
-        """Whether it asked to be left alone now; a clock that steps back ends a pause."""
-        return self.paused_from_ms <= now_ms < self.paused_until_ms
-
-    def note_failure(self, error: TransportError, now_ms: int) -> None:
-        """A request failed. Said once: a provider that stays down is not news at every request."""
-        before, self.last_error = self.last_error, error
-        is_news = before is None or str(before) != str(error)
-        _logger.log(
-            logging.WARNING if is_news else logging.DEBUG,
-            "Request failed",
-            extra={"lc": {"provider": self.name, "reason": error}},
-        )
-        self.note_pause(error, now_ms)
-
-    def note_pause(self, error: Exception, now_ms: int) -> None:
-        """Leave the provider alone for as long as ``error`` says that it asked for."""
-        if isinstance(error, RateLimited):
-            self.paused_from_ms = now_ms
-            self.paused_until_ms = now_ms + int(error.retry_after * 1000)
-
-
 @dataclass(slots=True)
 class _Answer:
     """What a request brought.
@@ -99,12 +59,18 @@ class _Answer:
         error: why it brought nothing, or not all.
         fault: what should not have happened, for whoever waits for the answer.
         refused: whether an object in it was refused; known once it is judged.
+        seconds: how long it took to come.
     """
 
     values: Sequence[LightClientObject] = ()
     error: TransportError | None = None
     fault: Exception | None = None
     refused: bool = False
+    seconds: float = 0.0
+
+
+def _middle(low: float, high: float) -> float:
+    return (low + high) / 2
 
 
 @dataclass(slots=True)
@@ -115,6 +81,11 @@ class Fetcher:
         clock: Unix milliseconds.
         deliver: awaited with each outcome that brought progress.
         judging: held while an object is judged: one at a time, whoever brought it.
+        uniform: draws from a range, as ``random.uniform`` does: jitter of back-offs.
+
+    Attributes:
+        on_request: called with each request that has ended.
+        on_refused: called with each refused object.
     """
 
     processor: Processor
@@ -122,6 +93,9 @@ class Fetcher:
     clock: Callable[[], int]
     deliver: Callable[[Outcome], Awaitable[None]]
     judging: anyio.Lock = field(default_factory=anyio.Lock)
+    uniform: Uniform = _middle
+    on_request: list[RequestObserver] = field(default_factory=list)
+    on_refused: list[RefusalObserver] = field(default_factory=list)
 
     @classmethod
     def over(
@@ -130,9 +104,15 @@ class Fetcher:
         transports: Sequence[Transport],
         clock: Callable[[], int],
         deliver: Callable[[Outcome], Awaitable[None]],
+        uniform: Uniform = _middle,
     ) -> Fetcher:
         """A fetcher over ``transports``, asked in the order given."""
-        return cls(processor, [Provider(item) for item in transports], clock, deliver)
+        providers = [Provider(item) for item in transports]
+        return cls(processor, providers, clock, deliver, uniform=uniform)
+
+    @property
+    def _slot_ms(self) -> int:
+        return self.processor.network.slot_duration_ms
 
     @property
     def bootstrap_refusal(self) -> ProviderRefused | None:
@@ -219,9 +199,9 @@ class Fetcher:
             if answer.refused:
                 break
         if answer.error is not None:
-            provider.note_failure(answer.error, self.clock())
+            provider.note_failure(answer.error, self.clock(), self._slot_ms, self.uniform)
         else:
-            provider.last_error = None
+            provider.note_answer(answer.seconds)
         if progress and not answer.refused and answer.error is None:
             self._prefer(provider)
         return progress
@@ -232,6 +212,21 @@ class Fetcher:
             self.providers.insert(0, provider)
 
     async def _fetch(self, provider: Provider, task: Task) -> _Answer:
+        """Make a request; whoever observes requests is told how it ended."""
+        start = anyio.current_time()
+        answer: _Answer | None = None
+        try:
+            answer = await self._answer(provider, task)
+            answer.seconds = anyio.current_time() - start
+        finally:
+            seconds = anyio.current_time() - start
+            error = None if answer is None else answer.error
+            request = Request(provider, _KINDS[type(task)], seconds, error, answer is None)
+            for observe in self.on_request:
+                observe(request)
+        return answer
+
+    async def _answer(self, provider: Provider, task: Task) -> _Answer:
         try:
             values, error = await self._fetch_values(provider.transport, task)
         except TransportError as failed:
@@ -263,9 +258,31 @@ class Fetcher:
             if self.processor.must_audit(value, now_ms):
                 # Some 512 decompressions, once a committee: too long for the event loop.
                 await anyio.to_thread.run_sync(self.processor.audit)
-            outcome = self.processor.process(value, now_ms)
+            outcome = self._process(provider, value, now_ms)
         await self._note(provider, value, outcome)
         return outcome
+
+    def _process(self, provider: Provider, value: LightClientObject, now_ms: int) -> Outcome:
+        before = self._store_for_observers()
+        outcome = self.processor.process(value, now_ms)
+        self._tell_refusal(provider, value, outcome.verdict, before, now_ms)
+        return outcome
+
+    def _store_for_observers(self) -> LightClientStore | None:
+        store = self.processor.store
+        return store.copy() if store is not None and self.on_refused else None
+
+    def _tell_refusal(
+        self,
+        provider: Provider,
+        value: LightClientObject,
+        verdict: Verdict,
+        before: LightClientStore | None,
+        now_ms: int,
+    ) -> None:
+        if verdict.is_refusal:
+            for observe in self.on_refused:
+                observe(provider, value, verdict, before, now_ms)
 
     async def _judge_some(
         self, provider: Provider, values: Sequence[LightClientObject]
@@ -278,18 +295,37 @@ class Fetcher:
         async with self.judging:
             # The long part runs in a thread: the event loop keeps its latency.
             walk = await anyio.to_thread.run_sync(self.processor.walk_updates, updates, now_ms)
-            outcomes = self.processor.apply_updates(walk, now_ms)
+            if walk.steps is None:
+                outcomes = [self._process(provider, update, now_ms) for update in updates]
+            else:
+                outcomes = self.processor.apply_updates(walk, now_ms)
+                before = walk.base
+                for step, outcome in zip(walk.steps, outcomes, strict=True):
+                    self._tell_refusal(provider, step.update, outcome.verdict, before, now_ms)
+                    before = step.store
         for update, outcome in zip(updates, outcomes, strict=True):
             await self._note(provider, update, outcome)
         return outcomes
 
     async def _note(self, provider: Provider, value: LightClientObject, outcome: Outcome) -> None:
-        kind = outcome.verdict.kind.value
-        provider.verdicts[kind] = provider.verdicts.get(kind, 0) + 1
-        if outcome.verdict.is_refusal:
-            _log_refusal(provider, value, outcome.verdict)
+        verdict = outcome.verdict
+        provider.verdicts[verdict.kind.value] = provider.verdicts.get(verdict.kind.value, 0) + 1
+        if verdict.kind is VerdictKind.ACCEPTED:
+            provider.score.note_accepted()
+        if verdict.is_refusal:
+            penalty = penalty_of(verdict)
+            provider.score.note_refused(penalty, self.clock(), self._slot_ms, self.uniform)
+            _log_refusal(provider, value, verdict)
         if outcome.progress:
             await self.deliver(outcome)
+
+
+_KINDS: dict[type, str] = {
+    FetchBootstrap: "bootstrap",
+    FetchUpdates: "updates",
+    FetchFinalityUpdate: "finality_update",
+    FetchOptimisticUpdate: "optimistic_update",
+}
 
 
 def _page(start_period: int, end_period: int) -> FetchUpdates | None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 from lightclient.containers import parse_json
 from lightclient.errors import DecodeError, MalformedAnswer, NotServed
 from lightclient.ssz import Json
 from lightclient.transports.answers import JSON_TYPE
+from lightclient.transports.base import Genesis, ServerTime, Spec
 from lightclient.transports.fetching import Fetcher
 from lightclient.transports.redaction import Redactor
 from lightclient.transports.refusals import refusal
@@ -32,29 +32,6 @@ _ROOT: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 _MAX_DATE_LENGTH: Final = 64
 _MAX_AGE_SECONDS: Final = 366 * 86400
-
-Spec: TypeAlias = Mapping[str, Json]
-"""A configuration as announced: the specification's keys to text, or to what else came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Genesis:
-    """The genesis that a provider names: Unix seconds, and the validators' root (32 bytes)."""
-
-    genesis_time: int
-    genesis_validators_root: bytes
-
-
-class AnnouncesNetwork(Protocol):
-    """A transport that can ask which network its provider is on. Not every transport can."""
-
-    async def get_spec(self) -> Spec:
-        """The configuration that the provider announces. Raises TransportError."""
-        ...
-
-    async def get_genesis(self) -> Genesis:
-        """The genesis that the provider announces. Raises TransportError."""
-        ...
 
 
 async def get_spec(fetcher: Fetcher, redactor: Redactor) -> Spec:
@@ -98,29 +75,6 @@ async def _data(fetcher: Fetcher, redactor: Redactor, path: str, max_bytes: int,
 
 
 # Time -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ServerTime:
-    """What a provider's clock showed while it answered, as far as its headers tell.
-
-    When the answer arrived its clock was between ``earliest_ms`` and ``latest_ms``, Unix
-    milliseconds: a Date header has whole seconds, and nobody knows how the time of the round trip
-    divides.
-    """
-
-    earliest_ms: int
-    latest_ms: int
-
-    @property
-    def middle_ms(self) -> int:
-        """The best guess: half a second more than the header, and half the round trip."""
-        return (self.earliest_ms + self.latest_ms) // 2
-
-    @property
-    def precision_ms(self) -> int:
-        """How far the guess may be off."""
-        return (self.latest_ms - self.earliest_ms + 1) // 2
 
 
 def read_server_time(headers: Mapping[str, str], round_trip_seconds: float) -> ServerTime | None:

@@ -6,9 +6,9 @@ What a transport returns is still unverified: only ``sync.Processor`` makes trus
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from lightclient.config.network import Network
 from lightclient.containers import (
@@ -18,6 +18,7 @@ from lightclient.containers import (
     LightClientUpdate,
 )
 from lightclient.errors import TransportError
+from lightclient.ssz import Json
 
 MAX_REQUEST_LIGHT_CLIENT_UPDATES = 128
 
@@ -73,3 +74,52 @@ class Transport(Protocol):
     ) -> AsyncIterator[LightClientFinalityUpdate | LightClientOptimisticUpdate]:
         """Updates as the provider pushes them; raises NotServed if it cannot push."""
         ...
+
+
+# What some transports tell besides: hearsay, which is compared and never trusted --------------
+
+Spec: TypeAlias = Mapping[str, Json]
+"""A configuration as announced: the specification's keys to text, or to what else came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The genesis that a provider names: Unix seconds, and the validators' root (32 bytes)."""
+
+    genesis_time: int
+    genesis_validators_root: bytes
+
+
+class AnnouncesNetwork(Protocol):
+    """A transport that can ask which network its provider is on. Not every transport can."""
+
+    async def get_spec(self) -> Spec:
+        """The configuration that the provider announces. Raises TransportError."""
+        ...
+
+    async def get_genesis(self) -> Genesis:
+        """The genesis that the provider announces. Raises TransportError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTime:
+    """What a provider's clock showed while it answered, as far as its headers tell.
+
+    When the answer arrived its clock was between ``earliest_ms`` and ``latest_ms``, Unix
+    milliseconds: a Date header has whole seconds, and nobody knows how the time of the round trip
+    divides.
+    """
+
+    earliest_ms: int
+    latest_ms: int
+
+    @property
+    def middle_ms(self) -> int:
+        """The best guess: half a second more than the header, and half the round trip."""
+        return (self.earliest_ms + self.latest_ms) // 2
+
+    @property
+    def precision_ms(self) -> int:
+        """How far the guess may be off."""
+        return (self.latest_ms - self.earliest_ms + 1) // 2

@@ -33,12 +33,6 @@ from lightclient.errors import (
 )
 from lightclient.transports import announcements
 from lightclient.transports.address import parse_address
-from lightclient.transports.announcements import (
-    Genesis,
-    ServerTime,
-    Spec,
-    read_server_time,
-)
 from lightclient.transports.answers import (
     JSON_TYPE,
     DecodedRange,
@@ -54,7 +48,13 @@ from lightclient.transports.api import (
     Endpoint,
     LightClientApi,
 )
-from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES, UpdateRange
+from lightclient.transports.base import (
+    MAX_REQUEST_LIGHT_CLIENT_UPDATES,
+    Genesis,
+    ServerTime,
+    Spec,
+    UpdateRange,
+)
 from lightclient.transports.explain import (
     LIGHT_CLIENT_OFF,
     MAX_EXPLANATION_BYTES,
@@ -257,7 +257,7 @@ class RestTransport:
 
     def _note_headers(self, headers: Mapping[str, str], round_trip_seconds: float) -> None:
         if self.on_server_time is not None:
-            time = read_server_time(headers, round_trip_seconds)
+            time = announcements.read_server_time(headers, round_trip_seconds)
             if time is not None:
                 self.on_server_time(time)
 

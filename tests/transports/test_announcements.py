@@ -20,11 +20,9 @@ from lightclient.errors import (
 from lightclient.transports.announcements import (
     MAX_SPEC_BYTES,
     MAX_SPEC_KEYS,
-    Genesis,
-    ServerTime,
-    Spec,
     read_server_time,
 )
+from lightclient.transports.base import Genesis, ServerTime, Spec
 from tests.transports.conftest import provider
 
 pytestmark = pytest.mark.anyio

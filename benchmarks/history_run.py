@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.history_run FOLDER WAY BACKEND [URL]``, where WAY is ``single`` or
 ``batches`` (the engine alone, files read in pieces), or ``client`` (a ``LightClient``, over HTTP if
-there is a URL, else over local files). While a client works, a ticker in its event loop notes how
+there is a URL, else over local files), or ``client-two`` (the same with a second process for
+signatures). While a client works, a ticker in its event loop notes how
 long it was kept waiting.
 """
 
@@ -77,7 +78,9 @@ class _Ticker:
             last = now
 
 
-async def _client(history: StoredHistory, backend_name: str, url: str | None) -> dict[str, Any]:
+async def _client(
+    history: StoredHistory, backend_name: str, url: str | None, *, second_process: bool
+) -> dict[str, Any]:
     from lightclient.client import LightClient
 
     period = history.network.compute_sync_committee_period_at_slot
@@ -102,6 +105,7 @@ async def _client(history: StoredHistory, backend_name: str, url: str | None) ->
         transports=[url or FileTransport(history)],
         on_finalized_header=on_finalized_header,
         bls_backend=backend_name,
+        second_process=second_process,
         clock=clock,
     )
     ticking = asyncio.create_task(ticker.run())
@@ -134,8 +138,11 @@ def main() -> None:
     """Run as the arguments say and print what was seen."""
     folder, way, backend, *url = sys.argv[1:]
     history = StoredHistory(Path(folder))
-    if way == "client":
-        seen = asyncio.run(_client(history, backend, url[0] if url else None))
+    if way in {"client", "client-two"}:
+        work = _client(
+            history, backend, url[0] if url else None, second_process=way == "client-two"
+        )
+        seen = asyncio.run(work)
     else:
         seen = _engine(history, backend, together=way == "batches")
     expected = history.network.compute_start_slot_at_sync_committee_period(history.periods - 1)

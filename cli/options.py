@@ -183,6 +183,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         is_flag=True,
         help="Compare every committee's aggregate key with its members' keys.",
     ),
+    click.option(
+        "--second-process/--no-second-process",
+        default=True,
+        show_default=True,
+        help="Use a second core, if there is one, while catching up on many periods.",
+    ),
     _log_choice("--log-level", LOG_LEVELS, "info"),
     _log_choice("--log-format", LOG_FORMATS, "auto"),
     _path("--log-file", "FILE", "Append the log there as well."),

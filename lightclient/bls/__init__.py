@@ -12,6 +12,7 @@ from lightclient.bls.batch import (
     verify_together,
 )
 from lightclient.bls.committee import CommitteeKeys
+from lightclient.bls.second_process import SecondProcess, usable_cores
 from lightclient.bls.selection import (
     BACKEND_NAMES,
     BACKEND_VARIABLE,
@@ -20,6 +21,7 @@ from lightclient.bls.selection import (
     choose_backend,
     why_unusable,
 )
+from lightclient.bls.shared_check import SharedCheck
 
 __all__ = [
     "BACKEND_NAMES",
@@ -27,12 +29,15 @@ __all__ = [
     "Backend",
     "CommitteeKeys",
     "CommitteeSignature",
+    "SecondProcess",
+    "SharedCheck",
     "available_backends",
     "backend_by_name",
     "best_batch_size",
     "choose_backend",
     "eth_fast_aggregate_verify",
     "proves_each",
+    "usable_cores",
     "verify_together",
     "why_unusable",
 ]

@@ -58,6 +58,7 @@ class CommitteeKeys:
                 f"{len(encoded)} bytes of keys and {len(aggregate)} of aggregate are no committee"
             )
         self.size = size
+        self._encoded, self._aggregate = encoded, aggregate
         self._keys: _Keys = (
             _PointKeys(backend, encoded, aggregate)
             if isinstance(backend, PointBackend)
@@ -91,7 +92,7 @@ class CommitteeKeys:
             return False
         message = octets(signing_root)
         absent = present ^ ((1 << self.size) - 1)
-        if self._aggregate_is_sum is False or 2 * absent.bit_count() > self.size:
+        if self._is_summed(absent):
             return self._keys.verify_sum(_indices(present), message, signature)
         if self._keys.verify_all_but(_indices(absent), message, signature):
             return True
@@ -109,15 +110,46 @@ class CommitteeKeys:
         if not present:
             return None
         absent = present ^ ((1 << self.size) - 1)
-        if self._aggregate_is_sum is False or 2 * absent.bit_count() > self.size:
+        if self._is_summed(absent):
             return self._keys.sum_of(_indices(present))
         return self._keys.all_but(_indices(absent))
+
+    def aggregate_and_absent(self, participation: Octets) -> tuple[bytes, list[bytes]] | None:
+        """The 48-byte keys whose difference is :meth:`participants_key`: total, and members.
+
+        None where that key is a sum of those present, or there is none.
+        """
+        present = self._present(participation)
+        absent = present ^ ((1 << self.size) - 1)
+        if not present or self._is_summed(absent):
+            return None
+        return self._aggregate, [_member(self._encoded, seat) for seat in _indices(absent)]
+
+    def _is_summed(self, absent: int) -> bool:
+        return self._aggregate_is_sum is False or 2 * absent.bit_count() > self.size
 
     def _present(self, participation: Octets) -> int:
         """The participants as the bits of a number; 0 for none and for what is no bitvector."""
         bits = octets(participation)
         present = int.from_bytes(bits, "little")
         return 0 if len(bits) != (self.size + 7) // 8 or present >> self.size else present
+
+
+def key_less(backend: Backend, total: bytes, members: list[bytes]) -> G1Point | bytes | None:
+    """``total`` less the sum of ``members`` in the form that ``backend`` works with.
+
+    All are 48 bytes. None where there is no such key.
+    """
+    if isinstance(backend, PointBackend):
+        return backend.key_less(total, members) if members else backend.pubkey_point(total)
+    return _total(backend, [total, *map(negated, members)])
+
+
+def _total(backend: Backend, keys: list[bytes]) -> bytes | None:
+    try:
+        return backend.aggregate_pubkeys(keys) if len(keys) > 1 else keys[0]
+    except BlsError:
+        return None
 
 
 class _PointKeys:
@@ -190,16 +222,10 @@ class _EncodedKeys:
         return total == self._aggregate
 
     def all_but(self, absent: Iterator[int]) -> bytes | None:
-        return self._total([self._aggregate, *map(self._negated_member, absent)])
+        return _total(self._backend, [self._aggregate, *map(self._negated_member, absent)])
 
     def sum_of(self, present: Iterator[int]) -> bytes | None:
-        return self._total([_member(self._encoded, index) for index in present])
-
-    def _total(self, keys: list[bytes]) -> bytes | None:
-        try:
-            return self._backend.aggregate_pubkeys(keys) if len(keys) > 1 else keys[0]
-        except BlsError:
-            return None
+        return _total(self._backend, [_member(self._encoded, index) for index in present])
 
     def verify_all_but(self, absent: Iterator[int], message: bytes, signature: Octets) -> bool:
         keys = [self._aggregate, *map(self._negated_member, absent)]

@@ -18,7 +18,7 @@ from typing import Self, overload
 import anyio
 import anyio.abc
 
-from lightclient.bls import Backend, choose_backend
+from lightclient.bls import Backend, SecondProcess, choose_backend, usable_cores
 from lightclient.client.fetching import Fetcher, Provider
 from lightclient.client.following import Follower
 from lightclient.client.freshness import require_recent
@@ -70,6 +70,8 @@ class LightClient:
         bls_backend: "milagro", "arkworks", "blst" or an instance; default: the fastest usable.
         forced_update: when to go on without finality; default never.
         audit_committees: compare every committee's aggregate key before its first use.
+        second_process: check a part of a history's signatures in a process of its own, while
+            catching up and where an interpreter can be started and has a second core.
         clock: Unix milliseconds. rng: source of jitter.
 
     An exception in the body of the context comes out as it is. A failure of the client itself is
@@ -91,16 +93,20 @@ class LightClient:
         bls_backend: str | Backend | None = None,
         forced_update: ForcedUpdatePolicy | str = ForcedUpdatePolicy.NEVER,
         audit_committees: bool = False,
+        second_process: bool = False,
         clock: Callable[[], int] = wall_clock_ms,
         rng: random.Random | None = None,
     ) -> None:
         self.network = network if isinstance(network, Network) else resolve_network(network)
+        backend = _backend(bls_backend)
+        two_cores = second_process and usable_cores() > 1
         self.processor = Processor(
             self.network,
             parse_trusted_block_root(trusted_block_root),
-            backend=_backend(bls_backend),
+            backend=backend,
             forced_update=_policy(forced_update),
             audit_committees=audit_committees,
+            second_process=SecondProcess(backend) if two_cores else None,
             clock=clock,
         )
         self._clock = clock
@@ -128,6 +134,7 @@ class LightClient:
         self._changed = anyio.Event()
         self._delivery = anyio.Lock()
         async with AsyncExitStack() as stack:
+            stack.callback(self.processor.close)
             for provider in self._fetcher.providers:
                 stack.push_async_callback(_close, provider)
                 await provider.transport.open(self.network)

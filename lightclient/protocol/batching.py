@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lightclient.bls import CommitteeSignature, proves_each, verify_together
+from lightclient.bls import CommitteeSignature, SharedCheck, proves_each
 from lightclient.config.network import Network
 from lightclient.containers import LightClientUpdate, SyncCommittee
 from lightclient.protocol.processing import process_validated_update
@@ -42,11 +42,13 @@ def walk_light_client_updates(
     current_slot: int,
     network: Network,
     verifier: SignatureVerifier,
+    check: SharedCheck,
     before_use: Callable[[LightClientUpdate, SyncCommittee], None],
 ) -> list[Step]:
     """Judge ``updates`` in order as if their signatures held; ``store`` stays as it is.
 
     Args:
+        check: gets all signatures that the walk relies on.
         before_use: told of each committee before a signature of it is relied on.
     """
     steps: list[Step] = []
@@ -59,6 +61,7 @@ def walk_light_client_updates(
             assert committee is not None  # its period was checked
             before_use(update, committee)
             signature = verifier.signature_of(committee, update, network)
+            check.add(signature)
             after = store.copy()
             verdict = process_validated_update(after, update, network)
         steps.append(Step(update, verdict, after, signature))
@@ -66,14 +69,13 @@ def walk_light_client_updates(
     return steps
 
 
-def signatures_hold(steps: Sequence[Step], verifier: SignatureVerifier) -> bool:
+def signatures_hold(steps: Sequence[Step], verifier: SignatureVerifier, check: SharedCheck) -> bool:
     """Whether all signatures of a walk hold; False says only that single processing must decide.
 
     Where a batch cannot prove each signature by itself, an update that the store keeps
     (``best_valid_update``) has its own checked as well.
     """
-    relied_on = [step.signature for step in steps if step.signature is not None]
-    if relied_on and not verify_together(verifier.backend, relied_on):
+    if not check.all_hold():
         return False
     if proves_each(verifier.backend):
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lightclient.bls import Backend, choose_backend
+from lightclient.bls import Backend, SecondProcess, SharedCheck, choose_backend
 from lightclient.config.network import GENESIS_SLOT, Network
 from lightclient.containers import (
     AnyUpdate,
@@ -38,6 +38,7 @@ from lightclient.protocol import (
     walk_light_client_updates,
 )
 from lightclient.sync.forced_update import ForcedUpdatePolicy, ForcedUpdateWatch
+from lightclient.sync.proofs import StoreProofs
 from lightclient.sync.verified import (
     Clock,
     Event,
@@ -46,6 +47,9 @@ from lightclient.sync.verified import (
     VerifiedHeader,
     verified_by,
 )
+
+_LONG_HISTORY = 16
+"""Periods for which a second process is worth its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Processor:
             first use. Otherwise that is done for the bootstrap's committee and for those in use at
             the head; a committee that history only passes through is compared when a signature
             first fails.
+        second_process: checks a part of a long history's signatures; it is started when one
+            begins, and ended when the head is reached or by :meth:`close`.
         clock: for the headers' :meth:`VerifiedHeader.age` alone; judging takes its time as an
             argument.
 
@@ -106,6 +112,7 @@ class Processor:
         forced_update: ForcedUpdatePolicy = ForcedUpdatePolicy.NEVER,
         audit_committees: bool = False,
         clock: Clock | None = None,
+        second_process: SecondProcess | None = None,
     ) -> None:
         if trusted_block_root is not None and len(trusted_block_root) != 32:
             raise ConfigError(
@@ -118,7 +125,9 @@ class Processor:
         self.store: LightClientStore | None = None
         self.finalized_header: VerifiedHeader | None = None
         self.optimistic_header: VerifiedHeader | None = None
+        self.proofs = StoreProofs()
         self._clock = clock
+        self._second = second_process
         self._forced_updates = ForcedUpdateWatch(forced_update, network)
         self._audit_first: SyncCommittee | None = None
 
@@ -150,10 +159,21 @@ class Processor:
         )
         if store is None:
             return Outcome(verdict)
-        return Outcome(verdict, self._adopt(store, now_ms), progress=True)
+        outcome = Outcome(verdict, self._adopt(store, now_ms), progress=True)
+        self._make_ready(now_ms)
+        return outcome
+
+    def _make_ready(self, now_ms: int) -> None:
+        """Start the second process while the first updates are still under way."""
+        if self._second is not None and self.store is not None:
+            period = self.network.compute_sync_committee_period_at_slot
+            current_period = period(self.network.slot_at_time_ms(now_ms))
+            if current_period - period(self.store.finalized_header.beacon.slot) >= _LONG_HISTORY:
+                self._second.start()
 
     def _adopt(self, store: LightClientStore, now_ms: int | None) -> tuple[Event, ...]:
         self.store = store
+        self.proofs = StoreProofs()
         self._audit_first = store.current_sync_committee
         self._forced_updates.note_progress(now_ms)
         header = VerifiedHeader(store.finalized_header, self.network, clock=self._clock)
@@ -174,6 +194,8 @@ class Processor:
         self._forced_updates.note_update(update, verdict, self.store, now_ms)
         if verdict.kind is not VerdictKind.ACCEPTED:
             return Outcome(verdict)
+        if not isinstance(update, LightClientUpdate):  # the head is reached: no more history
+            self.close()
         return self._outcome(verdict, before, update, now_ms)
 
     def _outcome(
@@ -189,6 +211,7 @@ class Processor:
         if store.optimistic_header is not before.optimistic_header:
             self.optimistic_header = verified_by(store.optimistic_header, *by)
             events.append(NewOptimisticHeader(self.optimistic_header))
+        self.proofs = self.proofs.after(before, store, update)
         progress = bool(events) or store.next_sync_committee is not before.next_sync_committee
         if progress:
             self._forced_updates.note_progress(now_ms)
@@ -214,15 +237,18 @@ class Processor:
         if base is None or len(updates) < 2:
             return UpdatesWalk(base, tuple(updates), None)
         current_slot = self.network.slot_at_time_ms(now_ms)
-        steps = walk_light_client_updates(
-            base,
-            updates,
-            current_slot,
-            self.network,
-            self.signatures,
-            lambda update, committee: self._audit_before_use(update, committee, current_slot),
-        )
-        hold = signatures_hold(steps, self.signatures)
+        self._make_ready(now_ms)
+        with SharedCheck(self.signatures.backend, self._second, len(updates)) as check:
+            steps = walk_light_client_updates(
+                base,
+                updates,
+                current_slot,
+                self.network,
+                self.signatures,
+                check,
+                lambda update, committee: self._audit_before_use(update, committee, current_slot),
+            )
+            hold = signatures_hold(steps, self.signatures, check)
         return UpdatesWalk(base, tuple(updates), steps if hold else None)
 
     def apply_updates(self, walk: UpdatesWalk, now_ms: int) -> list[Outcome]:
@@ -239,6 +265,11 @@ class Processor:
         if step.verdict.kind is not VerdictKind.ACCEPTED:
             return Outcome(step.verdict)
         return self._outcome(step.verdict, before, step.update, now_ms)
+
+    def close(self) -> None:
+        """End the second process, if there is one; the next history may start another."""
+        if self._second is not None:
+            self._second.close()
 
     # Committees -------------------------------------------------------------------------------
 
@@ -319,3 +350,29 @@ class Processor:
         if not is_valid_light_client_header(header, self.network):
             raise ConfigError(f"the header at slot {header.beacon.slot} proves no valid payload")
         return self._adopt(new_light_client_store(header, sync_committee), now_ms)
+
+    def resume(
+        self, store: LightClientStore, proofs: StoreProofs, now_ms: int
+    ) -> tuple[Event, ...]:
+        """Go on from a store that was kept, with what had proven it.
+
+        The caller has checked both with :func:`why_not_proven`.
+        """
+        self._adopt(store, now_ms)
+        self.proofs = proofs
+        self.finalized_header = self._proven(store.finalized_header, proofs.finalized)
+        self.optimistic_header = self._proven(store.optimistic_header, proofs.optimistic)
+        return (
+            NewFinalizedHeader(self.finalized_header),
+            NewOptimisticHeader(self.optimistic_header),
+        )
+
+    def _proven(self, header: LightClientHeader, by: LightClientUpdate | None) -> VerifiedHeader:
+        if by is None:
+            return VerifiedHeader(header, self.network, clock=self._clock)
+        return verified_by(header, self.network, by.sync_aggregate, by.signature_slot, self._clock)
+
+    def forget(self) -> None:
+        """Drop the store, as if there never had been one."""
+        self.store = self.finalized_header = self.optimistic_header = None
+        self.proofs = StoreProofs()

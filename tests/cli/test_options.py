@@ -98,6 +98,7 @@ def test_every_option_can_be_set_in_the_environment_and_in_the_file(
         "bls_backend": "milagro",
         "forced_update": "nimbus",
         "audit_committees": True,
+        "second_process": False,
         "log_level": "error",
         "log_format": "nocolors",
         "log_file": "log",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightclient.bls import Backend, available_backends
+from lightclient.bls import Backend, CommitteeSignature, SecondProcess, available_backends
 from lightclient.containers import LightClientUpdate, SyncAggregate, SyncCommittee
 from lightclient.protocol import Rule, VerdictKind
 from lightclient.simulator import SimulatedChain, simulated_network
@@ -40,10 +41,26 @@ def history() -> tuple[LightClientUpdate, ...]:
     return tuple(chain().updates(1, PERIODS))
 
 
-def processor(backend: Backend) -> Processor:
+@cache
+def second_process(name: str) -> SecondProcess:
+    """One for all tests of a backend; it ends with this process."""
+    made = SecondProcess(BACKENDS[name])
+    made.start()
+    deadline = time.monotonic() + 20
+    while not made.is_ready:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return made
+
+
+def processor(backend: Backend, second: SecondProcess | None = None) -> Processor:
     root = chain().trusted_block_root(SLOTS)
     made = Processor(
-        chain().network, root, backend=backend, forced_update=ForcedUpdatePolicy.NIMBUS
+        chain().network,
+        root,
+        backend=backend,
+        forced_update=ForcedUpdatePolicy.NIMBUS,
+        second_process=second,
     )
     bootstrap = chain().bootstrap(root)
     assert bootstrap is not None
@@ -52,10 +69,13 @@ def processor(backend: Backend) -> Processor:
 
 
 def assert_same(
-    backend: Backend, updates: list[LightClientUpdate], size: int = 100
+    backend: Backend,
+    updates: list[LightClientUpdate],
+    size: int = 100,
+    second: SecondProcess | None = None,
 ) -> list[Outcome]:
     """Process both ways; returns the outcomes."""
-    single, batched = processor(backend), processor(backend)
+    single, batched = processor(backend), processor(backend, second)
     expected = [single.process(update, NOW_MS) for update in updates]
     found: list[Outcome] = []
     for start in range(0, len(updates), size):
@@ -162,11 +182,38 @@ def test_the_culprit_gets_its_verdict_and_what_came_before_it_counts(
 
 
 @settings(max_examples=60)
-@given(sequences(), st.sampled_from(sorted(BACKENDS)), st.integers(1, 16))
+@given(sequences(), st.sampled_from(sorted(BACKENDS)), st.integers(1, 16), st.booleans())
 def test_any_sequence_ends_as_it_does_one_by_one(
-    updates: list[LightClientUpdate], name: str, size: int
+    updates: list[LightClientUpdate], name: str, size: int, shared: bool
 ) -> None:
-    assert_same(BACKENDS[name], updates, size)
+    assert_same(BACKENDS[name], updates, size, second_process(name) if shared else None)
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+@pytest.mark.parametrize("culprit", range(PERIODS - 1))
+def test_a_forgery_is_found_in_whichever_process_it_is_looked_for(name: str, culprit: int) -> None:
+    updates = list(history())
+    updates[culprit] = (
+        _other_signature(updates[culprit]) if culprit else _junk_signature(updates[0])
+    )
+    outcomes = assert_same(BACKENDS[name], updates, second=second_process(name))
+    assert outcomes[culprit].verdict.is_refusal
+    assert second_process(name).is_ready
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_a_second_process_takes_its_share(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = second_process(name)
+    asked: list[int] = []
+    ask = second.ask
+
+    def asked_for(some: list[CommitteeSignature]) -> bool:
+        asked.append(len(some))
+        return ask(some)
+
+    monkeypatch.setattr(second, "ask", asked_for)
+    assert_same(BACKENDS[name], list(history()), second=second)
+    assert sum(asked) >= 4
 
 
 @pytest.mark.parametrize("name", sorted(BACKENDS))

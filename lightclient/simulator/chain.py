@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from lightclient.bls import Backend, choose_backend
 from lightclient.config import FIRST_LIGHT_CLIENT_FORK, GENESIS_SLOT, Network
@@ -40,6 +40,14 @@ from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys, shuffl
 
 DEFAULT_PARTICIPATION = 0.98
 _EPOCHS_TO_FINALITY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LatestSigners:
+    """The blocks whose aggregates make the newest finality and optimistic update."""
+
+    finality: SimulatedBlock | None = None
+    optimistic: SimulatedBlock | None = None
 
 
 class SimulatedChain:
@@ -93,14 +101,19 @@ class SimulatedChain:
         self._slots: list[int] = []
         self._candidates: dict[int, list[SimulatedBlock]] = {}
         self._best: dict[int, LightClientUpdate] = {}
-        self._latest_finality: SimulatedBlock | None = None
-        self._latest_optimistic: SimulatedBlock | None = None
+        self._latest = LatestSigners()
+        self._latest_by_root: dict[bytes, LatestSigners] = {}
         first_fork = FIRST_LIGHT_CLIENT_FORK.name
         self.first_slot = network.compute_start_slot_at_epoch(network.fork_epoch(first_fork))
         self._slots_passed = self.first_slot
         self.advance_to(self.first_slot)
 
     # Growing -----------------------------------------------------------------------------------
+
+    @property
+    def chain(self) -> SimulatedChain:
+        """Itself: whoever serves all of it."""
+        return self
 
     @property
     def head(self) -> SimulatedBlock:
@@ -211,6 +224,10 @@ class SimulatedChain:
         if not index:
             raise LookupError(f"the chain starts at slot {self.first_slot}, after slot {slot}")
         return self.blocks[index - 1]
+
+    def block_of_root(self, root: bytes) -> SimulatedBlock | None:
+        """The block with this root; None if it is not on the chain."""
+        return self.blocks_by_root.get(root)
 
     def finalized_block_of(self, block: SimulatedBlock) -> SimulatedBlock | None:
         """The block that ``block``'s state finalizes: genesis before any, None if unknown."""
@@ -348,28 +365,36 @@ class SimulatedChain:
 
     def finality_update(self) -> LightClientFinalityUpdate | None:
         """The newest one, as a full node pushes it: a new finalized block or first two thirds."""
-        block = self._latest_finality
+        block = self._latest.finality
         if block is None:
             return None
         return create_light_client_finality_update(self.update_signed_by(block))
 
     def optimistic_update(self) -> LightClientOptimisticUpdate | None:
         """The newest one."""
-        block = self._latest_optimistic
+        block = self._latest.optimistic
         if block is None:
             return None
         return create_light_client_optimistic_update(self.update_signed_by(block))
 
     def is_latest_finality(self, block: SimulatedBlock) -> bool:
         """Whether the current finality update is the one signed in ``block``."""
-        return block is self._latest_finality
+        return block is self._latest.finality
 
     def is_latest_optimistic(self, block: SimulatedBlock) -> bool:
         """Whether the current optimistic update is the one signed in ``block``."""
-        return block is self._latest_optimistic
+        return block is self._latest.optimistic
+
+    def latest_signers(self, head: SimulatedBlock) -> LatestSigners:
+        """What the newest updates were made from when ``head``, of this chain, was its head."""
+        return self._latest_by_root[head.root]
 
     def _note(self, block: SimulatedBlock) -> None:
         """Remember which objects the aggregate in a new block can make; derive none of them."""
+        self._note_signers(block)
+        self._latest_by_root[block.root] = self._latest
+
+    def _note_signers(self, block: SimulatedBlock) -> None:
         attested = block.parent
         minimum = self.network.preset.min_sync_committee_participants
         if attested is None or block.participants < minimum:
@@ -377,12 +402,13 @@ class SimulatedChain:
         period = self.network.compute_sync_committee_period_at_slot(block.slot)
         if period == self.network.compute_sync_committee_period_at_slot(attested.slot):
             self._candidates.setdefault(period, []).append(block)
-        self._latest_optimistic = block
+        finality = self._latest.finality
         if attested.finalized != Checkpoint() and self._is_newer_finality(block, attested):
-            self._latest_finality = block
+            finality = block
+        self._latest = LatestSigners(finality, block)
 
     def _is_newer_finality(self, block: SimulatedBlock, attested: SimulatedBlock) -> bool:
-        latest = self._latest_finality
+        latest = self._latest.finality
         if latest is None or latest.parent is None:
             return True
         if attested.finalized != latest.parent.finalized:

@@ -138,8 +138,10 @@ def _without_execution(
 @_forges(Rule.BOOTSTRAP_ROOT_MISMATCH)
 def bootstrap_root_mismatch(scene: Scene) -> Iterator[Forgery]:
     """The honest bootstrap of another block."""
-    other = scene.chain.bootstrap(scene.chain.block_at(scene.period_slots).root)
-    assert other is not None
+    block = scene.other_trusted
+    other = scene.chain.bootstrap(block.root) if block is not None else None
+    if other is None:
+        return
     rule = Rule.BOOTSTRAP_ROOT_MISMATCH
     yield scene.forgery(rule, "bootstrap_of_another_block", other, Stage.NO_STORE)
 
@@ -208,7 +210,7 @@ def invalid_attested_header(scene: Scene) -> Iterator[Forgery]:
 @_forges(Rule.ATTESTED_BEFORE_FINALIZED)
 def attested_before_finalized(scene: Scene) -> Iterator[Forgery]:
     """A signed state that finalizes a block of a later slot."""
-    later = scene.chain.block_at(scene.signature_slot + scene.epoch_slots)
+    later = scene.later_block
     attested = scene.forged_block(scene.signature_slot - 1, finalized=scene.checkpoint(later))
     update = scene.chain.update_attesting(attested, scene.signature_slot, finalized=later)
     rule = Rule.ATTESTED_BEFORE_FINALIZED
@@ -292,7 +294,9 @@ def invalid_genesis_finality(scene: Scene) -> Iterator[Forgery]:
     update = scene.chain.update_attesting(attested, scene.signature_slot, with_finality=False)
     changed = replace(
         update,
-        finalized_header=block_to_light_client_header(genesis.block, scene.network),
+        finalized_header=block_to_light_client_header(
+            genesis.block, scene.network, update.data_format
+        ),
         finality_branch=tuple(build_proof(attested.state, scene.fork.finalized_root_gindex)),
     )
     yield from _finality(scene, Rule.INVALID_GENESIS_FINALITY, "genesis_header", changed)
@@ -319,8 +323,8 @@ def invalid_finality_branch(scene: Scene) -> Iterator[Forgery]:
     rule, honest = Rule.INVALID_FINALITY_BRANCH, scene.honest
     changed = replace(honest, finality_branch=_flipped(honest.finality_branch))
     yield from _finality(scene, rule, "wrong_finality_branch", changed)
-    block = scene.chain.block_at(honest.finalized_header.beacon.slot + 1)
-    header = block_to_light_client_header(block.block, scene.network)
+    block = scene.unfinalized_block.block
+    header = block_to_light_client_header(block, scene.network, honest.data_format)
     yield from _finality(
         scene, rule, "finality_of_another_block", replace(honest, finalized_header=header)
     )

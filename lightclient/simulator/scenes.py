@@ -131,6 +131,23 @@ class Scene:
         ]
         return steps[: list(Stage).index(stage)]
 
+    # Where a forgery needs another block, honest in itself ---------------------------------------
+
+    @property
+    def other_trusted(self) -> SimulatedBlock | None:
+        """Another block with a bootstrap than the trusted one; None if there is none."""
+        return self.chain.block_at(self.period_slots)
+
+    @property
+    def later_block(self) -> SimulatedBlock:
+        """A block after the signature."""
+        return self.chain.block_at(self.signature_slot + self.epoch_slots)
+
+    @property
+    def unfinalized_block(self) -> SimulatedBlock:
+        """A block that the attested state does not finalize."""
+        return self.chain.block_at(self.honest.finalized_header.beacon.slot + 1)
+
     # Making --------------------------------------------------------------------------------------
 
     def forged_block(

@@ -20,6 +20,7 @@ from lightclient.sync.planner import (
     usable_updates,
 )
 from lightclient.sync.processor import Outcome, Processor
+from lightclient.sync.proofs import StoreProofs, why_not_proven
 from lightclient.sync.verified import (
     Event,
     NewFinalizedHeader,
@@ -39,6 +40,7 @@ __all__ = [
     "NewOptimisticHeader",
     "Outcome",
     "Processor",
+    "StoreProofs",
     "SyncPosition",
     "Task",
     "VerifiedHeader",
@@ -47,4 +49,5 @@ __all__ = [
     "next_task",
     "sync_position",
     "usable_updates",
+    "why_not_proven",
 ]

@@ -28,6 +28,10 @@ EXIT_INTERRUPTED = 130
 
 # name: (module:attribute, help line); a command's module is imported when the command is run.
 COMMANDS = {
+    "checkpoint": (
+        "lightclient_cli.checkpoint:checkpoint",
+        "Find a trusted block root that several services agree on.",
+    ),
     "demo": (
         "lightclient_cli.demo:demo",
         "Follow a simulated chain through every fork, on this machine alone.",

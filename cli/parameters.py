@@ -18,7 +18,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 HOW_TO_TRUST = (
     "get the root of a recent finalized block from a source you trust: your own beacon node"
     " (GET /eth/v1/beacon/headers/finalized, the field root), a checkpoint provider or a block"
-    " explorer, better two of them, and compare"
+    " explorer, better two of them, and compare (the checkpoint command does)"
 )
 
 

@@ -101,4 +101,12 @@ class UnknownBootstrap(ProviderRefused):
 
 
 class MalformedAnswer(TransportError):
-    """An answer that breaks a bound or cannot be decoded."""
+    """An answer that breaks a bound or cannot be decoded.
+
+    ``undecoded`` is a ``containers.Undecoded`` with the bytes that are no object, where there are
+    any to look at.
+    """
+
+    def __init__(self, message: str, *, provider: str = "", undecoded: object = None) -> None:
+        super().__init__(message, provider=provider)
+        self.undecoded = undecoded

@@ -36,6 +36,7 @@ from lightclient.containers.objects import (
     default_sync_committee,
     zero_branch,
 )
+from lightclient.containers.undecoded import Undecoded
 
 __all__ = [
     "BEACON_BLOCK_HEADER",
@@ -53,6 +54,7 @@ __all__ = [
     "ObjectKind",
     "SyncAggregate",
     "SyncCommittee",
+    "Undecoded",
     "decode_json",
     "decode_ssz",
     "default_sync_committee",

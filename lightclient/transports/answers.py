@@ -6,6 +6,7 @@ raises DecodeError; whose fault that is and what to do next is for ``rest`` to s
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from lightclient.containers import (
     LightClientOptimisticUpdate,
     LightClientUpdate,
     ObjectKind,
+    Undecoded,
     decode_json,
     decode_ssz,
     format_of_digest,
@@ -53,10 +55,24 @@ _BETWEEN_ITEMS: Final = re.compile(rb"\}\s{0,64},\s{0,64}\{")
 
 @dataclass(frozen=True, slots=True)
 class DecodedRange:
-    """Updates up to the first that could not be read; ``error`` says why it ended there."""
+    """Updates up to the first that could not be read.
+
+    Attributes:
+        error: why it ended there; None if it did not.
+        undecoded: the bytes that could not be read, where they are one update's.
+    """
 
     updates: tuple[LightClientUpdate, ...]
     error: DecodeError | None = None
+    undecoded: Undecoded | None = None
+
+
+class _Unreadable(DecodeError):
+    """One update of a range cannot be read; carries its bytes."""
+
+    def __init__(self, error: DecodeError, undecoded: Undecoded) -> None:
+        super().__init__(str(error))
+        self.undecoded = undecoded
 
 
 def content_type(answer: Answer) -> str:
@@ -80,9 +96,18 @@ def _looks_like_html(body: bytes) -> bool:
     return body[:256].lstrip().lower().startswith((b"<!doctype", b"<html", b"<head"))
 
 
+def _version(answer: Answer) -> str:
+    return answer.headers.get("eth-consensus-version", "")
+
+
+def undecoded_object(kind: ObjectKind, answer: Answer) -> Undecoded:
+    """The body of an answer that should have been an object of ``kind``."""
+    return Undecoded(kind, answer.body, content_type(answer), _version(answer))
+
+
 def version_hints(answer: Answer) -> list[DataFormat | None]:
     """Formats that the version header names: one, or one for each object of a range."""
-    names = answer.headers.get("eth-consensus-version", "").split(",")
+    names = _version(answer).split(",")
     return [format_of_version(name) for name in names[:MAX_REQUEST_LIGHT_CLIENT_UPDATES]]
 
 
@@ -139,7 +164,9 @@ def _collect(updates: Iterator[LightClientObject]) -> DecodedRange:
                 )
             collected.append(update)
     except DecodeError as error:
-        return DecodedRange(tuple(collected), DecodeError(f"update {len(collected)}: {error}"))
+        undecoded = error.undecoded if isinstance(error, _Unreadable) else None
+        reason = DecodeError(f"update {len(collected)}: {error}")
+        return DecodedRange(tuple(collected), reason, undecoded)
     return DecodedRange(tuple(collected))
 
 
@@ -154,7 +181,12 @@ def _ssz_updates(answer: Answer, network: Network) -> Iterator[LightClientObject
     hints = version_hints(answer)
     for index, (digest, payload) in enumerate(split_update_stream(answer.body, MAX_OBJECT_BYTES)):
         named = (_hint_of(hints, index), format_of_digest(digest, network))
-        yield decode_ssz(ObjectKind.UPDATE, payload, network, named)
+        try:
+            update = decode_ssz(ObjectKind.UPDATE, payload, network, named)
+        except DecodeError as error:
+            labels = (SSZ_TYPE, _version(answer), digest)
+            raise _Unreadable(error, Undecoded(ObjectKind.UPDATE, payload, *labels)) from None
+        yield update
 
 
 def _json_updates(answer: Answer, network: Network) -> Iterator[LightClientObject]:
@@ -167,7 +199,20 @@ def _json_updates(answer: Answer, network: Network) -> Iterator[LightClientObjec
     shared = format_of_version(version) if isinstance(body, list) else None
     for index, item in enumerate(items):
         named = (_hint_of(hints, index), _item_version(item), shared)
-        yield decode_json(ObjectKind.UPDATE, item, network, named)
+        try:
+            update = decode_json(ObjectKind.UPDATE, item, network, named)
+        except DecodeError as error:
+            labels = (JSON_TYPE, _version(answer))
+            undecoded = Undecoded(ObjectKind.UPDATE, _json_bytes(item), *labels)
+            raise _Unreadable(error, undecoded) from None
+        yield update
+
+
+def _json_bytes(item: Json) -> bytes:
+    try:
+        return json.dumps(item).encode()
+    except RecursionError:  # parsed only just
+        return b""
 
 
 def _whole_items(body: bytes) -> bytes:
@@ -180,6 +225,11 @@ def _item_version(item: Json) -> DataFormat | None:
     return format_of_version(unwrap_envelope(item)[0])
 
 
+def event_kind(event: ServerSentEvent) -> ObjectKind | None:
+    """What an event brings, under its v1 or v0 name; None for one that is of no concern."""
+    return EVENT_KINDS.get(event.name.strip().removesuffix("_v0"))
+
+
 def decode_event(
     event: ServerSentEvent, network: Network
 ) -> LightClientFinalityUpdate | LightClientOptimisticUpdate | None:
@@ -190,7 +240,7 @@ def decode_event(
     Raises:
         DecodeError: an event of a known name whose data is no such update.
     """
-    kind = EVENT_KINDS.get(event.name.strip().removesuffix("_v0"))
+    kind = event_kind(event)
     if kind is None:
         return None
     value = parse_json(event.data)

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from lightclient.errors import DecodeError, MalformedAnswer, TransportError
+from lightclient.containers import ObjectKind
+from lightclient.errors import DecodeError, TransportError
 from lightclient.transports.answers import (
     JSON_TYPE,
     MAX_JSON_OBJECT_BYTES,
     MAX_RANGE_BYTES,
     SSZ_TYPE,
     is_json,
+    undecoded_object,
 )
 from lightclient.transports.fetching import Answer, Fetcher
 from lightclient.transports.redaction import Redactor
@@ -140,7 +142,8 @@ class LightClientApi:
             again = await self.again_as_json(endpoint, decode, tail)
             if again is not None:
                 return again
-        raise self._fetcher.failure(MalformedAnswer, f"for {endpoint.what}: {reason}")
+        undecoded = undecoded_object(ObjectKind(endpoint.name), answer)
+        raise self._fetcher.undecodable(f"for {endpoint.what}: {reason}", undecoded)
 
     async def again_as_json(
         self,

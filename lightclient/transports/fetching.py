@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from lightclient.containers import Undecoded
 from lightclient.errors import (
     DecodeError,
     MalformedAnswer,
@@ -273,6 +274,17 @@ class Fetcher:
     def failure(self, kind: type[TransportError], what: str) -> TransportError:
         """An error about this provider. ``what`` must be safe to show."""
         return kind(f"{self._address.name}: {what}", provider=self._address.name)
+
+    def undecodable(self, what: str, undecoded: Undecoded | None) -> MalformedAnswer:
+        """An error about bytes that are no object. ``what`` must be safe to show.
+
+        The bytes go with it, for whoever looks into the matter, unless they repeat a secret.
+        """
+        if undecoded is not None and self._address.redactor.is_secret_in(undecoded.content):
+            undecoded = None
+        return MalformedAnswer(
+            f"{self._address.name}: {what}", provider=self._address.name, undecoded=undecoded
+        )
 
     def _translate(self, error: Exception) -> TransportError:
         """An error of the HTTP library, the TLS library or the system as one of ours."""

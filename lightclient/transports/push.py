@@ -7,10 +7,9 @@ from contextlib import aclosing
 from typing import Final
 
 from lightclient.config.network import Network
-from lightclient.containers import LightClientFinalityUpdate, LightClientOptimisticUpdate
+from lightclient.containers import LightClientFinalityUpdate, LightClientOptimisticUpdate, Undecoded
 from lightclient.errors import (
     DecodeError,
-    MalformedAnswer,
     NotServed,
     ProviderUnavailable,
     TransportError,
@@ -21,8 +20,9 @@ from lightclient.transports.answers import (
     MAX_JSON_OBJECT_BYTES,
     content_type,
     decode_event,
+    event_kind,
 )
-from lightclient.transports.events import EventParser
+from lightclient.transports.events import EventParser, ServerSentEvent
 from lightclient.transports.fetching import Answer, Fetcher
 from lightclient.transports.redaction import Redactor
 from lightclient.transports.refusals import refusal
@@ -81,17 +81,27 @@ async def _events(
 ) -> AsyncGenerator[PushedUpdate, None]:
     parser = EventParser(MAX_JSON_OBJECT_BYTES)
     reason = ""
+    refused: ServerSentEvent | None = None
     try:
         async for piece in pieces:
             assert isinstance(piece, bytes)
             for event in parser.feed(piece):
+                refused = event
                 update = decode_event(event, network)
+                refused = None
                 if update is not None:
                     yield update
     except DecodeError as error:
         reason = redactor.quote(str(error))
     if reason:
-        raise fetcher.failure(MalformedAnswer, f"in its event stream: {reason}")
+        raise fetcher.undecodable(f"in its event stream: {reason}", _undecoded(refused))
+
+
+def _undecoded(event: ServerSentEvent | None) -> Undecoded | None:
+    kind = None if event is None else event_kind(event)
+    if event is None or kind is None:
+        return None
+    return Undecoded(kind, event.data.encode("utf-8", "replace"), EVENT_TYPE)
 
 
 def _event_refusal(head: Answer, fetcher: Fetcher, redactor: Redactor) -> TransportError | None:

@@ -182,6 +182,10 @@ class Redactor:
     def __repr__(self) -> str:
         return "Redactor()"
 
+    def is_secret_in(self, content: bytes) -> bool:
+        """Whether a known secret stands in ``content``."""
+        return self._secrets is not None and bool(self._secrets.search(content.decode("latin-1")))
+
     def redact(self, text: str) -> str:
         """``text`` with secrets masked; URLs in it are reduced to what :func:`safe_url` shows."""
         text = _URL.sub(lambda match: safe_url(match[0]), text)

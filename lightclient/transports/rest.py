@@ -26,7 +26,6 @@ from lightclient.containers import (
 from lightclient.errors import (
     ConfigError,
     DecodeError,
-    MalformedAnswer,
     ProviderUnavailable,
     TransportError,
     UnknownBootstrap,
@@ -222,7 +221,7 @@ class RestTransport:
                 return UpdateRange(again, cut_short)
         error = answer.incomplete
         if error is None and read.error is not None:
-            error = self._fetcher.failure(MalformedAnswer, self._safe(read.error))
+            error = self._fetcher.undecodable(self._safe(read.error), read.undecoded)
         if error is not None and not read.updates:
             raise error
         return UpdateRange(read.updates, error or cut_short)

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from lightclient.config.network import Network
-from lightclient.containers import parse_json
 from lightclient.errors import ConfigError, DecodeError, MalformedAnswer, TransportError
-from lightclient.ssz import Json
 from lightclient.sync.checkpoint_quorum import (
     Checkpoint,
     Decision,
@@ -26,6 +24,16 @@ from lightclient.sync.checkpoint_quorum import (
 )
 from lightclient.transports.address import origin_of, parse_address
 from lightclient.transports.answers import JSON_TYPE
+from lightclient.transports.checkpoint_answers import (
+    FINALITY_SOURCES,
+    HISTORY_PATH,
+    check_plausible,
+    parsed,
+    read_block_root,
+    read_final_slot,
+    read_genesis,
+    read_history,
+)
 from lightclient.transports.fetching import Answer, Fetcher, Timeouts
 from lightclient.transports.http_client import make_client
 from lightclient.transports.refusals import refusal
@@ -36,9 +44,7 @@ if TYPE_CHECKING:
 MAX_SERVICES: Final = 32
 MAX_ANSWER_BYTES: Final = 1 << 20
 """A checkpointz history of some hundred epochs takes a tenth of this."""
-MAX_HISTORY_ENTRIES: Final = 4096
 _GENESIS: Final = "/eth/v1/beacon/genesis"
-_HISTORY: Final = "/checkpointz/v1/beacon/slots"
 
 
 class CheckpointService:
@@ -110,7 +116,7 @@ class CheckpointService:
         return statement
 
     async def _tell(self, statement: Statement, network: Network, current_epoch: int) -> None:
-        genesis_root = _read_genesis(await self._get(_GENESIS))
+        genesis_root = read_genesis(await self._get(_GENESIS))
         if genesis_root is None:
             statement.reason = "does not tell its network"
         elif genesis_root != network.genesis_validators_root:
@@ -122,7 +128,7 @@ class CheckpointService:
             return
         try:
             found = await self._newest_finalized(network)
-            _check_plausible(found, current_epoch)
+            check_plausible(found, current_epoch)
         except DecodeError as error:
             statement.failure = Standing.UNUSABLE
             statement.reason = self._address.redactor.quote(str(error))
@@ -132,14 +138,14 @@ class CheckpointService:
 
     async def _newest_finalized(self, network: Network) -> Checkpoint:
         first_fault = ""
-        for path, what, read in _FINALITY:
+        for path, what, read in FINALITY_SOURCES:
             answer = await self._get(path)
             if answer.status >= 300:
                 refused = refusal(answer, what, self.name, self._address.redactor)
                 first_fault = first_fault or self._shortened(refused)
                 continue
             try:
-                return read(_parsed(answer), network)
+                return read(parsed(answer), network)
             except DecodeError as error:
                 first_fault = first_fault or f"for {what}: {error}"
         raise DecodeError(first_fault)
@@ -168,12 +174,12 @@ class CheckpointService:
         if root is not None:
             return root
         if self._history is None:
-            self._history = _read_history(await self._get(_HISTORY), network)
+            self._history = read_history(await self._get(HISTORY_PATH), network)
         if epoch in self._history:
             return self._history[epoch]
         for root in claimed:
             header = await self._get(f"/eth/v1/beacon/headers/0x{root.hex()}")
-            block_slot = _read_final_slot(header)
+            block_slot = read_final_slot(header)
             if block_slot is None or not slot - network.preset.slots_per_epoch < block_slot < slot:
                 continue
             between = range(block_slot + 1, slot)
@@ -182,7 +188,7 @@ class CheckpointService:
         return None
 
     async def _root_of_slot(self, slot: int) -> bytes | None:
-        return _read_block_root(await self._get(f"/eth/v1/beacon/blocks/{slot}/root"))
+        return read_block_root(await self._get(f"/eth/v1/beacon/blocks/{slot}/root"))
 
     async def _get(self, path: str) -> Answer:
         answer = await self._fetcher.get(path, accept=JSON_TYPE, max_bytes=MAX_ANSWER_BYTES)
@@ -281,153 +287,3 @@ async def _all_at_once(
     async with anyio.create_task_group() as tasks:
         for index in indices:
             tasks.start_soon(work, index)
-
-
-# Reading ---------------------------------------------------------------------------------------
-
-
-def _check_plausible(found: Checkpoint, current_epoch: int) -> None:
-    if not any(found.root):
-        raise DecodeError("its chain has not finalized anything yet")
-    if found.epoch > current_epoch:
-        raise DecodeError(
-            f"it calls epoch {found.epoch} final, which by this machine's clock is yet to come"
-            f" (now is epoch {current_epoch}); check the clock"
-        )
-
-
-def _parsed(answer: Answer) -> Json:
-    """The answer's value, out of its envelope."""
-    value = parse_json(answer.body)
-    if isinstance(value, dict) and value.get("execution_optimistic") is True:
-        raise DecodeError("it has not verified its chain itself yet (execution_optimistic)")
-    return value["data"] if isinstance(value, dict) and "data" in value else value
-
-
-def _read_genesis(answer: Answer) -> bytes | None:
-    """The genesis validators root; None if it is not told."""
-    if answer.status >= 300:
-        return None
-    try:
-        return _root(_field(_parsed(answer), "genesis_validators_root"))
-    except DecodeError:
-        return None
-
-
-def _read_block_root(answer: Answer) -> bytes | None:
-    """The answer of ``/eth/v1/beacon/blocks/{slot}/root``; None if it names no final block."""
-    if answer.status >= 300:
-        return None
-    try:
-        value = parse_json(answer.body)
-        if isinstance(value, dict) and value.get("finalized") is False:
-            return None
-        return _root(_field(_parsed(answer), "root"))
-    except DecodeError:
-        return None
-
-
-def _read_final_slot(answer: Answer) -> int | None:
-    """The slot of a block header; None unless it is said to be final and canonical."""
-    if answer.status >= 300:
-        return None
-    try:
-        value = parse_json(answer.body)
-        block = _parsed(answer)
-        slot = _number(_field(_field(_field(block, "header"), "message"), "slot"))
-    except DecodeError:
-        return None
-    is_final = isinstance(value, dict) and value.get("finalized") is not False
-    is_canonical = isinstance(block, dict) and block.get("canonical") is not False
-    return slot if is_final and is_canonical else None
-
-
-def _read_history(answer: Answer, network: Network) -> dict[int, bytes]:
-    """Roots by epoch from checkpointz' list of slots; empty if there is none."""
-    if answer.status >= 300:
-        return {}
-    try:
-        return _roots_by_epoch(_parsed(answer), network)
-    except DecodeError:
-        return {}
-
-
-def _roots_by_epoch(value: Json, network: Network) -> dict[int, bytes]:
-    """The list of slots without its odd entries, and without those that contradict each other."""
-    slots = _field(value, "slots")
-    found: dict[int, bytes] = {}
-    contradicted: set[int] = set()
-    for entry in slots[:MAX_HISTORY_ENTRIES] if isinstance(slots, list) else ():
-        try:
-            slot, root = _number(_field(entry, "slot")), _root(_field(entry, "block_root"))
-        except DecodeError:
-            continue
-        epoch = network.compute_epoch_at_slot(slot)
-        # Of a block within an epoch, its slot alone does not tell which checkpoint it is, if any.
-        if slot != network.compute_start_slot_at_epoch(epoch):
-            continue
-        if found.setdefault(epoch, root) != root:
-            contradicted.add(epoch)
-    return {epoch: root for epoch, root in found.items() if epoch not in contradicted}
-
-
-def _from_finality(value: Json, _network: Network) -> Checkpoint:
-    """``finality_checkpoints`` of the Beacon API."""
-    finalized = _field(value, "finalized")
-    return Checkpoint(_number(_field(finalized, "epoch")), _root(_field(finalized, "root")))
-
-
-def _from_status(value: Json, network: Network) -> Checkpoint:
-    """Status of checkpointz."""
-    return _from_finality(_field(value, "finality"), network)
-
-
-def _from_header(value: Json, network: Network) -> Checkpoint:
-    """``headers/finalized``: a block is the checkpoint of the first epoch that starts after it."""
-    slot = _number(_field(_field(_field(value, "header"), "message"), "slot"))
-    epoch = -(-slot // network.preset.slots_per_epoch)
-    return Checkpoint(epoch, _root(_field(value, "root")))
-
-
-def _from_history(value: Json, network: Network) -> Checkpoint:
-    """The newest usable entry of checkpointz' list of slots."""
-    roots = _roots_by_epoch(value, network)
-    if not roots:
-        raise DecodeError("its list of slots holds no usable checkpoint")
-    epoch = max(roots)
-    return Checkpoint(epoch, roots[epoch])
-
-
-_FINALITY: Final[tuple[tuple[str, str, Callable[[Json, Network], Checkpoint]], ...]] = (
-    ("/eth/v1/beacon/states/head/finality_checkpoints", "its finality", _from_finality),
-    ("/eth/v1/beacon/states/finalized/finality_checkpoints", "its finality", _from_finality),
-    ("/checkpointz/v1/status", "its status", _from_status),
-    ("/eth/v1/beacon/headers/finalized", "its finalized header", _from_header),
-    (_HISTORY, "its list of slots", _from_history),
-)
-
-
-def _field(value: Json, name: str) -> Json:
-    found = value.get(name) if isinstance(value, dict) else None
-    if found is None:
-        raise DecodeError(f"no {name} in the answer")
-    return found
-
-
-def _number(value: Json) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64:
-        return value
-    raise DecodeError("a slot or epoch that is no number")
-
-
-def _root(value: Json) -> bytes:
-    text = value.removeprefix("0x") if isinstance(value, str) else ""
-    try:
-        root = bytes.fromhex(text) if len(text) == 64 else b""
-    except ValueError:
-        root = b""
-    if len(root) != 32:
-        raise DecodeError("a root that is not 32 bytes of hex")
-    return root

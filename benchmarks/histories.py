@@ -70,6 +70,8 @@ def measure_history(
             "engine alone, batches": ("batches",),
             "client, local SSZ": ("client",),
             "client, loopback HTTP": ("client", url),
+            "client with a second process, local SSZ": ("client-two",),
+            "client with a second process, loopback HTTP": ("client-two", url),
         }
         for _ in range(rounds):
             for backend in backends:
@@ -80,7 +82,11 @@ def measure_history(
                     factor = (before + check.factor()) / 2
                     taken[name, backend].append(seen)
                     scaled[name, backend].append(seen["seconds"] * factor)
-    targets = {"client, local SSZ": _FILES_TARGET_S, "client, loopback HTTP": _HTTP_TARGET_S}
+    targets = {
+        f"{client}, {source}": target
+        for client in ("client", "client with a second process")
+        for source, target in (("local SSZ", _FILES_TARGET_S), ("loopback HTTP", _HTTP_TARGET_S))
+    }
     share = periods / FULL_PERIODS
     figures, notes = [], []
     for (name, backend), reports in taken.items():

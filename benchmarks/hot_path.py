@@ -12,12 +12,18 @@ import gc
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 from benchmarks.figures import Figure, figure
 from benchmarks.inputs import Inputs
 from benchmarks.scale import REFERENCE_MS, BareCheck
-from lightclient.bls import Backend, available_backends, backend_by_name, best_batch_size
+from lightclient.bls import (
+    Backend,
+    SecondProcess,
+    available_backends,
+    backend_by_name,
+    best_batch_size,
+)
 from lightclient.containers import LightClientUpdate, ObjectKind, decode_ssz
 from lightclient.protocol import VerdictKind
 from lightclient.sync import Processor
@@ -61,6 +67,7 @@ def measure(inputs: Inputs, rounds: int) -> tuple[list[Figure], dict[str, dict[s
     checks = {backend.name: BareCheck(backend) for backend in backends}
     # The slowest check is the longest look at the machine's speed.
     yardstick = max(backends, key=lambda backend: REFERENCE_MS[backend.name])
+    seconds = {backend.name: started(backend) for backend in backends}
     taken: list[Samples] = []
     for number in range(rounds + 1):
         samples: Samples = defaultdict(list)
@@ -68,11 +75,16 @@ def measure(inputs: Inputs, rounds: int) -> tuple[list[Figure], dict[str, dict[s
             follow(inputs, backend, checks[backend.name], samples, backend.name)
             for _ in range(_BATCH_PASSES):
                 follow_in_batches(inputs, backend, checks[backend.name], samples)
+                follow_in_batches(
+                    inputs, backend, checks[backend.name], samples, seconds[backend.name]
+                )
         for _ in range(_UNSIGNED_PASSES):
             follow(inputs, _Trusting(yardstick), None, samples, "unsigned")
             samples["check unsigned"] += [checks[yardstick.name].time_ms() for _ in range(5)]
         if number:  # the first round only warms up
             taken.append(samples)
+    for second in seconds.values():
+        second.close()
     bare = {}
     for backend in backends:
         reference = REFERENCE_MS[backend.name]
@@ -174,9 +186,26 @@ def follow(
             taken[f"finality {name}"].append((applied - start) * 1000)
 
 
-def follow_in_batches(inputs: Inputs, backend: Backend, check: BareCheck, taken: Samples) -> None:
+def started(backend: Backend) -> SecondProcess:
+    """A second process that waits for questions, if this machine can have one."""
+    second = SecondProcess(backend)
+    second.start()
+    while second.process_id is not None and not second.is_ready:
+        sleep(0.01)
+    return second
+
+
+def follow_in_batches(
+    inputs: Inputs,
+    backend: Backend,
+    check: BareCheck,
+    taken: Samples,
+    second: SecondProcess | None = None,
+) -> None:
     """The updates again, in batches as large as the backend likes; a sample is one update's."""
-    processor = Processor(inputs.network, inputs.trusted_block_root, backend=backend)
+    processor = Processor(
+        inputs.network, inputs.trusted_block_root, backend=backend, second_process=second
+    )
     bootstrap = decode_ssz(ObjectKind.BOOTSTRAP, inputs.bootstrap, inputs.network)
     _accepted(processor.process(bootstrap, inputs.now_ms).verdict.kind)
     processor.audit()
@@ -192,7 +221,8 @@ def follow_in_batches(inputs: Inputs, backend: Backend, check: BareCheck, taken:
         for outcome in processor.process_updates(updates, inputs.now_ms):
             _accepted(outcome.verdict.kind)
     elapsed = perf_counter() - start
-    scale.keep("batch", elapsed * 1000 / len(inputs.updates))
+    what = "batch" if second is None else "shared batch"
+    scale.keep(what, elapsed * 1000 / len(inputs.updates))
 
 
 def _accepted(kind: VerdictKind) -> None:
@@ -211,6 +241,8 @@ def _figures(rounds: Sequence[Samples], backends: Sequence[str], yardstick: str)
         label = f"update, in batches of up to {size_of[name]} ({name})"
         target = _BATCH_TARGET_MS.get(name)
         figures.append(_scaled_figure(label, rounds, "batch", name, reference, target))
+        label = f"the same with a second process ({name})"
+        figures.append(_scaled_figure(label, rounds, "shared batch", name, reference, target))
         label = f"finality update, committee warm ({name})"
         target = _FINALITY_TARGET_MS.get(name)
         figures.append(_scaled_figure(label, rounds, "finality", name, reference, target))

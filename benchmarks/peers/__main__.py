@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -160,16 +160,21 @@ def compare(inputs: Inputs, backend: Backend, rounds: int) -> tuple[list[Figure]
         job = Path(folder) / "job.json"
         job.write_text(json.dumps(_job(inputs)))
         hasher, medians = fastest_hasher(job, max(rounds // 4, 1))
-        with _peer(job, hasher) as peer:
+        with _peer(job, hasher) as peer, closing(hot_path.started(backend)) as second:
             for number in range(rounds + 2):
                 times = peer.round()
                 samples: hot_path.Samples = defaultdict(list)
                 hot_path.follow(inputs, backend, check, samples, "single")
                 hot_path.follow_in_batches(inputs, backend, check, samples)
+                hot_path.follow_in_batches(inputs, backend, check, samples, second)
                 if number < 2:
                     continue  # both warm up
                 theirs += times
-                for name, key in (("single", "update single"), ("batch", f"batch {backend.name}")):
+                for name, key in (
+                    ("single", "update single"),
+                    ("batch", f"batch {backend.name}"),
+                    ("shared", f"shared batch {backend.name}"),
+                ):
                     ours[name] += samples[key]
                     ratios[name].append(median(times) / median(samples[key]))
             report = {"peer": peer.greeting, "hashers_ms": medians}
@@ -178,10 +183,12 @@ def compare(inputs: Inputs, backend: Backend, rounds: int) -> tuple[list[Figure]
         figure(f"Lodestar's light client ({hasher}, blst)", "ms", theirs),
         figure(f"{us}, one by one", "ms", ours["single"]),
         figure(f"{us}, in batches", "ms", ours["batch"]),
+        figure(f"{us}, in batches, second process", "ms", ours["shared"]),
     ]
     for name, title, target in (
         ("single", "one by one", _SINGLE_TARGET),
         ("batch", "in batches", _BATCH_TARGET),
+        ("shared", "in batches, second process", _BATCH_TARGET),
     ):
         name_of_ratio = f"times faster, {title} (by round)"
         figures.append(figure(name_of_ratio, "x", ratios[name], target=target, at_least=True))

@@ -1,7 +1,6 @@
 """A simulated beacon chain with real keys, signatures and proofs, for any preset and fork schedule.
 
-For the demo, tests, vectors and benchmarks. Importing this needs nothing beyond the library's own
-dependencies; ``lightclient.simulator.server`` needs the extra ``[demo]``.
+For the demo, tests, vectors and benchmarks. Needs nothing beyond the library's own dependencies.
 """
 
 from __future__ import annotations

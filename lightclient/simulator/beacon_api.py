@@ -1,6 +1,7 @@
-"""What a beacon node answers, as a function of chain, habits and request: no sockets here.
+"""What a beacon node answers, as a function of what it knows, its habits and a request.
 
-Each method gives a finished :class:`Answer`; errors are raised as :class:`Refusal`.
+No sockets here. Each method gives a finished :class:`Answer`; an error is raised as
+:class:`Refusal`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from lightclient.config import FORKS, Network, config_mapping
 from lightclient.containers import BEACON_BLOCK_HEADER, LightClientUpdate, encode_ssz, to_json
 from lightclient.containers.objects import LightClientObject
 from lightclient.simulator.blocks import Checkpoint, SimulatedBlock
-from lightclient.simulator.chain import SimulatedChain
-from lightclient.simulator.habits import Answer, ServerHabits
+from lightclient.simulator.exchange import Answer, Refusal
+from lightclient.simulator.faults import Episode
+from lightclient.simulator.habits import ServerHabits
 
-MAX_REQUEST_LIGHT_CLIENT_UPDATES = 128
 JSON_TYPE = "application/json"
 SSZ_TYPE = "application/octet-stream"
 _VERSION_HEADER = "Eth-Consensus-Version"
@@ -25,17 +26,13 @@ _HEADER_FIELDS = ("header", "attested_header", "finalized_header")
 _BARE_FORMATS = {fork.data_format.name for fork in FORKS if fork.data_format.header == "bare"}
 
 
-class Refusal(Exception):
-    """An error answer with its status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-    def answer(self) -> Answer:
-        """The Beacon API's error object."""
-        return json_answer({"code": self.status, "message": self.message}, status=self.status)
+def refusal_answer(refusal: Refusal) -> Answer:
+    """The Beacon API's error object."""
+    answer = json_answer(
+        {"code": refusal.status, "message": refusal.message}, status=refusal.status
+    )
+    answer.headers.update(refusal.headers)
+    return answer
 
 
 def json_answer(value: object, *, status: int = 200, version: str | None = None) -> Answer:
@@ -80,56 +77,61 @@ def version_of(value: LightClientObject, network: Network) -> str:
 
 
 class BeaconApi:
-    """The answers of one server."""
+    """The answers to one request.
 
-    def __init__(self, chain: SimulatedChain, habits: ServerHabits) -> None:
-        self.chain = chain
+    Args:
+        episode: what the server knows, and the objects that it answers with.
+    """
+
+    def __init__(self, episode: Episode, habits: ServerHabits) -> None:
+        self.episode = episode
+        self.view = episode.view
+        self.network = episode.view.network
         self.habits = habits
-        self._without_root = replace(chain.network, genesis_validators_root=bytes(32))
 
     # Light client ------------------------------------------------------------------------------
 
-    def bootstrap(self, block_root: str, accept: str | None) -> Answer:
+    def bootstrap(self, accept: str | None) -> Answer:
         """GET .../bootstrap/{block_root}."""
         content = negotiate(accept, ssz=self.habits.ssz)
-        bootstrap = self.chain.bootstrap(_root(block_root))
-        if bootstrap is None or bootstrap.header.beacon.slot < self.habits.oldest_bootstrap_slot:
+        if len(self.episode.asked.block_root) != 32:
+            raise Refusal(400, "Invalid block root")
+        values = self.episode.objects()
+        if not values or values[0].main_header.beacon.slot < self.habits.oldest_bootstrap_slot:
             raise Refusal(self.habits.unknown_root_status, "LC bootstrap unavailable")
-        return self._single(bootstrap, content)
+        return self._single(values[0], content)
 
     def finality_update(self, accept: str | None) -> Answer:
         """GET .../finality_update."""
-        content = negotiate(accept, ssz=self.habits.ssz)
-        update = self.chain.finality_update()
-        if update is None:
-            raise Refusal(404, "LC finality update unavailable")
-        return self._single(update, content)
+        return self._latest(accept, "LC finality update unavailable")
 
     def optimistic_update(self, accept: str | None) -> Answer:
         """GET .../optimistic_update."""
+        return self._latest(accept, "LC optimistic update unavailable")
+
+    def _latest(self, accept: str | None, missing: str) -> Answer:
         content = negotiate(accept, ssz=self.habits.ssz)
-        update = self.chain.optimistic_update()
-        if update is None:
-            raise Refusal(404, "LC optimistic update unavailable")
-        return self._single(update, content)
+        values = self.episode.objects()
+        if not values:
+            raise Refusal(404, missing)
+        return self._single(values[0], content)
 
     def updates(self, query: Mapping[str, str], accept: str | None) -> Answer:
         """GET .../updates?start_period=&count=."""
         content = negotiate(accept, ssz=self.habits.ssz)
         start, count = _number(query, "start_period"), _number(query, "count")
-        newest = self.chain.network.compute_sync_committee_period_at_slot(self.chain.head.slot)
+        newest = self.network.compute_sync_committee_period_at_slot(self.view.head.slot)
         if self.habits.past_newest == "error" and start + count - 1 > newest:
             raise Refusal(500, f"No partialUpdate available for period {newest + 1}")
-        asked = min(count, MAX_REQUEST_LIGHT_CLIENT_UPDATES) + self.habits.extra_updates
-        updates = self.chain.updates(start, asked) if count else []
+        updates = self.episode.objects()
         answer = self._ssz_range(updates) if content == SSZ_TYPE else self._json_range(updates)
         if self.habits.updates_version_header:
-            versions = [version_of(update, self.chain.network) for update in updates]
+            versions = [version_of(update, self.network) for update in updates]
             answer.headers[_VERSION_HEADER] = ",".join(versions)
         return answer
 
     def _single(self, value: LightClientObject, content: str) -> Answer:
-        version = version_of(value, self.chain.network)
+        version = version_of(value, self.network)
         header = version if self.habits.version_header else None
         if content == JSON_TYPE:
             return json_answer(self.json_of(value), version=header)
@@ -138,19 +140,21 @@ class BeaconApi:
             answer.headers[_VERSION_HEADER] = header
         return answer
 
-    def _json_range(self, updates: list[LightClientUpdate]) -> Answer:
+    def _json_range(self, updates: list[LightClientObject]) -> Answer:
         items = [self.json_of(update) for update in updates]
         return json_answer({"data": items} if self.habits.updates_in_data else items)
 
-    def _ssz_range(self, updates: list[LightClientUpdate]) -> Answer:
+    def _ssz_range(self, updates: list[LightClientObject]) -> Answer:
         body = b"".join(self._chunk(update) for update in updates)
         return Answer(200, {"Content-Type": SSZ_TYPE}, body)
 
-    def _chunk(self, update: LightClientUpdate) -> bytes:
-        by_signature = self.habits.digest == "signature"
-        slot = update.signature_slot if by_signature else update.attested_header.beacon.slot
-        zero_root = self.habits.digest == "zero_root"
-        network = self._without_root if zero_root else self.chain.network
+    def _chunk(self, update: LightClientObject) -> bytes:
+        slot = update.main_header.beacon.slot
+        if self.habits.digest == "signature" and isinstance(update, LightClientUpdate):
+            slot = update.signature_slot
+        network = self.network
+        if self.habits.digest == "zero_root":
+            network = replace(network, genesis_validators_root=bytes(32))
         digest = network.compute_fork_digest(network.compute_epoch_at_slot(slot))
         payload = encode_ssz(update)
         return (len(payload) + 4).to_bytes(8, "little") + digest + payload
@@ -164,14 +168,14 @@ class BeaconApi:
             data = _unquoted(data)
         if not self.habits.envelope:
             return data
-        version = version_of(value, self.chain.network)
+        version = version_of(value, self.network)
         return {"version": version, "data": data} if self.habits.body_version else {"data": data}
 
     # The rest of a beacon node -----------------------------------------------------------------
 
     def genesis(self) -> Answer:
         """GET /eth/v1/beacon/genesis."""
-        network = self.chain.network
+        network = self.network
         return json_answer(
             {
                 "data": {
@@ -184,11 +188,11 @@ class BeaconApi:
 
     def spec(self) -> Answer:
         """GET /eth/v1/config/spec."""
-        return json_answer({"data": _quoted(config_mapping(self.chain.network))})
+        return json_answer({"data": _quoted(config_mapping(self.network))})
 
     def fork_schedule(self) -> Answer:
         """GET /eth/v1/config/fork_schedule."""
-        forks = self.chain.network.forks
+        forks = self.network.forks
         return json_answer(
             {
                 "data": [
@@ -208,7 +212,7 @@ class BeaconApi:
 
     def syncing(self) -> Answer:
         """GET /eth/v1/node/syncing."""
-        head_slot = str(self.chain.head.slot)
+        head_slot = str(self.view.head.slot)
         return json_answer(
             {
                 "data": {
@@ -227,7 +231,7 @@ class BeaconApi:
         return json_answer(
             {
                 "execution_optimistic": False,
-                "finalized": self.chain.is_finalized(block),
+                "finalized": self.view.is_finalized(block),
                 "data": {
                     "root": _hex(block.root),
                     "canonical": True,
@@ -242,7 +246,7 @@ class BeaconApi:
     def block_root(self, block_id: str) -> Answer:
         """GET /eth/v1/beacon/blocks/{block_id}/root."""
         block = self._block(block_id)
-        finalized = self.chain.is_finalized(block)
+        finalized = self.view.is_finalized(block)
         root = {"root": _hex(block.root)}
         return json_answer({"execution_optimistic": False, "finalized": finalized, "data": root})
 
@@ -256,14 +260,18 @@ class BeaconApi:
         return json_answer({"execution_optimistic": False, "finalized": False, "data": data})
 
     def _block(self, block_id: str) -> SimulatedBlock:
-        chain = self.chain
+        view = self.view
         if block_id.startswith("0x"):
-            found = chain.blocks_by_root.get(_root(block_id))
+            found = view.block_of_root(_root(block_id))
         elif block_id.isdecimal():
-            at_slot = chain.block_at(max(int(block_id), chain.first_slot))
+            at_slot = view.block_at(max(int(block_id), view.chain.first_slot))
             found = at_slot if at_slot.slot == int(block_id) else None
         elif block_id in {"head", "finalized", "genesis"}:
-            named = {"head": chain.head, "finalized": chain.finalized, "genesis": chain.blocks[0]}
+            named = {
+                "head": view.head,
+                "finalized": view.finalized,
+                "genesis": view.chain.blocks[0],
+            }
             found = named[block_id]
         else:
             raise Refusal(400, f"Invalid block ID: {block_id[:80]}")

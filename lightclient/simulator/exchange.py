@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from lightclient.containers import LightClientObject, ObjectKind
 
-MAX_REQUEST_LIGHT_CLIENT_UPDATES = 128
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -5,27 +5,14 @@ Each habit has been seen in a beacon node somewhere; a client has to live with a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lightclient.simulator.exchange import Answer, Received
+from lightclient.simulator.faults import FaultSet
 
-@dataclass(slots=True)
-class Answer:
-    """An HTTP answer before it is sent."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request as the server saw it; header names are lower case."""
-
-    path: str
-    query: str
-    headers: Mapping[str, str] = field(repr=False)
+__all__ = ["Answer", "Received", "ServerHabits"]
 
 
 @dataclass(slots=True)
@@ -52,6 +39,7 @@ class ServerHabits:
         light_client_status: if set, the answer on every light client route: serving is off.
         retry_after: with every ``rate_limit_every``-th request refused by 429, its Retry-After.
         delay_seconds: before each answer.
+        faults: what goes wrong besides; habits are odd, faults are wrong.
         intercept: sees each request and answer, and may change or replace the answer.
         received: every request so far.
     """
@@ -75,5 +63,6 @@ class ServerHabits:
     rate_limit_every: int = 0
     retry_after: int = 1
     delay_seconds: float = 0.0
+    faults: FaultSet = field(default_factory=FaultSet)
     intercept: Callable[[Received, Answer], Answer] | None = None
     received: list[Received] = field(default_factory=list, repr=False)

@@ -23,7 +23,7 @@ from lightclient.protocol.derivation import (
 )
 from lightclient.simulator.blocks import Checkpoint, SimulatedBlock
 from lightclient.simulator.chain import SimulatedChain
-from lightclient.simulator.exchange import MAX_REQUEST_LIGHT_CLIENT_UPDATES, Asked
+from lightclient.simulator.exchange import Asked
 
 _CANDIDATES = 32
 
@@ -87,8 +87,7 @@ def honest_objects(view: ChainView, asked: Asked) -> list[LightClientObject]:
         case ObjectKind.BOOTSTRAP:
             found = view.bootstrap(asked.block_root)
         case ObjectKind.UPDATE:
-            count = min(asked.count, MAX_REQUEST_LIGHT_CLIENT_UPDATES)
-            return list(view.updates(asked.start_period, count))
+            return list(view.updates(asked.start_period, asked.count))
         case ObjectKind.FINALITY_UPDATE:
             found = view.finality_update()
         case ObjectKind.OPTIMISTIC_UPDATE:

@@ -108,9 +108,8 @@ class Episode:
             answer = fault.answer(self.asked, answer, self.view)
         return answer
 
-    def body(self, content: bytes) -> AsyncIterator[bytes]:
+    def body(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The body in the pieces in which it is sent."""
-        pieces = _whole(content)
         for fault in self.faults:
             pieces = fault.body(self.asked, pieces)
         return pieces
@@ -120,11 +119,6 @@ class Episode:
         for fault in self.faults:
             values = await fault.in_process(self.asked, values)
         return values
-
-
-async def _whole(content: bytes) -> AsyncIterator[bytes]:
-    if content:
-        yield content
 
 
 class FaultSet:

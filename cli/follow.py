@@ -128,6 +128,7 @@ def _client(options: dict[str, Any]) -> tuple[LightClient, list[RestTransport]]:
         bls_backend=options["bls_backend"],
         forced_update=options["forced_update"],
         audit_committees=options["audit_committees"],
+        dump_dir=options["dump_dir"],
         second_process=options["second_process"],
     )
     return client, transports

@@ -36,6 +36,10 @@ COMMANDS = {
         "lightclient_cli.demo:demo",
         "Follow a simulated chain through every fork, on this machine alone.",
     ),
+    "explain": (
+        "lightclient_cli.explain:explain",
+        "Say what was wrong with a refused object that --dump-dir kept.",
+    ),
     "spec-tests": (
         "lightclient_cli.spec_tests.command:spec_tests",
         "Run consensus specification test vectors.",

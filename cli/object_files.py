@@ -39,7 +39,7 @@ def read_object_file(kind: ObjectKind, path: str, network: Network) -> ObjectFil
     """
     from lightclient.containers import read_document
 
-    data = _read_bounded(path)
+    data = read_bounded(path, MAX_FILE_BYTES)
     start = time.perf_counter()
     entries = tuple(read_document(kind, data, network))
     is_json = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
@@ -47,16 +47,21 @@ def read_object_file(kind: ObjectKind, path: str, network: Network) -> ObjectFil
     return ObjectFile(kind, path, entries, elapsed / max(len(entries), 1))
 
 
-def _read_bounded(path: str) -> bytes:
+def read_bounded(path: str, most: int) -> bytes:
+    """The whole of the file ``path``, or of standard input for ``-``.
+
+    Raises:
+        click.UsageError: it cannot be read, or is larger than ``most`` bytes.
+    """
     try:
         if path == "-":
-            data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+            data = sys.stdin.buffer.read(most + 1)
         else:
             with Path(path).open("rb") as stream:
-                data = stream.read(MAX_FILE_BYTES + 1)
+                data = stream.read(most + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise click.UsageError(f"{path}: cannot be read: {reason}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise click.UsageError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
+    if len(data) > most:
+        raise click.UsageError(f"{path}: larger than {most >> 20} MiB")
     return data

@@ -166,6 +166,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     _path("--rest-ca-file", "FILE", "Certificates (PEM) to trust instead of the system's."),
     _path("--data-dir", "DIR", "Created if missing; one process at a time."),
+    _path("--dump-dir", "DIR", "Keep refused objects there, for the command explain."),
     click.option(
         "--bls-backend",
         type=click.Choice(["milagro", "arkworks", "blst"]),

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
 from types import TracebackType
-from typing import Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 import anyio
 import anyio.abc
@@ -38,6 +38,9 @@ from lightclient.sync import (
     sync_position,
 )
 from lightclient.transports.base import Transport
+
+if TYPE_CHECKING:
+    from lightclient.client.dumping import Dumper
 
 _logger = logging.getLogger("lightclient")
 
@@ -72,6 +75,8 @@ class LightClient:
         audit_committees: compare every committee's aggregate key before its first use.
         second_process: check a part of a history's signatures in a process of its own, while
             catching up and where an interpreter can be started and has a second core.
+        dump_dir: directory in which refused objects are kept, for ``nimbus-light-client explain``;
+            200 files of 32 MiB at most.
         clock: Unix milliseconds. rng: source of jitter.
 
     An exception in the body of the context comes out as it is. A failure of the client itself is
@@ -94,6 +99,7 @@ class LightClient:
         forced_update: ForcedUpdatePolicy | str = ForcedUpdatePolicy.NEVER,
         audit_committees: bool = False,
         second_process: bool = False,
+        dump_dir: str | PathLike[str] | None = None,
         clock: Callable[[], int] = wall_clock_ms,
         rng: random.Random | None = None,
     ) -> None:
@@ -115,6 +121,7 @@ class LightClient:
         self._fetcher = Fetcher.over(self.processor, _opened(transports), clock, self._deliver)
         self._follower = Follower(self._fetcher, clock, (rng or random.Random()).uniform)
         self._listener = Listener(self._fetcher, clock)
+        self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
         self._start_period: int | None = None
         self._failure: Exception | None = None
         self._has_raised = False
@@ -134,6 +141,9 @@ class LightClient:
         self._changed = anyio.Event()
         self._delivery = anyio.Lock()
         async with AsyncExitStack() as stack:
+            if self._dumper is not None:
+                self._dumper.open()
+                stack.push_async_callback(self._dumper.aclose)
             stack.callback(self.processor.close)
             for provider in self._fetcher.providers:
                 stack.push_async_callback(_close, provider)
@@ -396,6 +406,13 @@ def _rest(url: str) -> Transport:
     from lightclient.transports.rest import RestTransport
 
     return RestTransport(url)
+
+
+def _dumper(path: str | PathLike[str], fetcher: Fetcher, clock: Callable[[], int]) -> Dumper:
+    # Only for those who use it.
+    from lightclient.client.dumping import Dumper
+
+    return Dumper(path, fetcher, clock)
 
 
 async def _close(provider: Provider) -> None:

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
         StaleError,
         TransportError,
         UnknownBootstrap,
+        UnknownFork,
+        WrongNetwork,
     )
     from lightclient.protocol import LightClientStore, Rule, Verdict, VerdictKind
     from lightclient.sync import (
@@ -116,6 +118,8 @@ _ROOMS = {
         "StaleError",
         "TransportError",
         "UnknownBootstrap",
+        "UnknownFork",
+        "WrongNetwork",
     ),
     "lightclient.protocol": ("LightClientStore", "Rule", "Verdict", "VerdictKind"),
     "lightclient.sync": (
@@ -200,10 +204,12 @@ __all__ = [
     "Transport",
     "TransportError",
     "UnknownBootstrap",
+    "UnknownFork",
     "UpdateRange",
     "Verdict",
     "VerdictKind",
     "VerifiedHeader",
+    "WrongNetwork",
     "__version__",
     "decode_json",
     "decode_ssz",

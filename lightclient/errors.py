@@ -12,12 +12,14 @@ caller's mistakes and for the outside world (files, servers, missing libraries).
     ├── DataDirError           the data directory cannot be created, locked or written
     ├── NotSyncedError         asked for a header before there is one
     │   └── StaleError             ... or for a younger one than there is, with its ``age``
+    ├── UnknownFork            the chain went on without this version: nothing verifies any more
     ├── DeriveError            states or blocks that yield no light client data        (ValueError)
     └── TransportError         a provider did not give what was asked; carries ``provider``
         ├── ProviderUnavailable    no connection, timeout, 5xx, 429: try again or elsewhere
         │   └── RateLimited        429 or 503 with Retry-After, in ``retry_after`` seconds
         ├── ProviderRefused        the provider answered that it will not or cannot
         │   ├── NotServed          the endpoint does not exist there (404/405/501 of the route)
+        │   ├── WrongNetwork       it serves another network, or a network of another preset
         │   └── UnknownBootstrap   no bootstrap for this root; ``reason`` says why
         └── MalformedAnswer        an answer that breaks a bound or cannot be decoded
 """
@@ -57,6 +59,10 @@ class StaleError(NotSyncedError):
         self.age = age
 
 
+class UnknownFork(LightClientError):
+    """The chain has a fork that this version does not know: nothing after it can be verified."""
+
+
 class DeriveError(LightClientError, ValueError):
     """Beacon states or blocks that do not yield the light client object asked for."""
 
@@ -90,6 +96,10 @@ class ProviderRefused(TransportError):
 
 class NotServed(ProviderRefused):
     """The endpoint does not exist at this provider."""
+
+
+class WrongNetwork(ProviderRefused):
+    """The provider says that it serves another network."""
 
 
 class UnknownBootstrap(ProviderRefused):

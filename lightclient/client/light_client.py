@@ -25,6 +25,7 @@ from lightclient.client.freshness import require_recent
 from lightclient.client.pushes import Listener
 from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
 from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
+from lightclient.client.watch import Watch, is_usable
 from lightclient.config import Network, resolve_network
 from lightclient.config.mapping import parse_root
 from lightclient.errors import ConfigError, LightClientError, NotSyncedError
@@ -121,6 +122,7 @@ class LightClient:
         self._fetcher = Fetcher.over(self.processor, _opened(transports), clock, self._deliver)
         self._follower = Follower(self._fetcher, clock, (rng or random.Random()).uniform)
         self._listener = Listener(self._fetcher, clock)
+        self.watch = Watch(self._fetcher, clock, lambda: self._sync_progress()[0])
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
         self._start_period: int | None = None
         self._failure: Exception | None = None
@@ -173,8 +175,14 @@ class LightClient:
         async with anyio.create_task_group() as self._tasks:
             if self._has_ended:
                 return
-            self._tasks.start_soon(self._guarded, self._follower.run)
+            self._tasks.start_soon(self._guarded, self._follow)
+            self._tasks.start_soon(self._guarded, self.watch.run)
             self._tasks.start_soon(self._guarded, self._listener.run)
+
+    async def _follow(self) -> None:
+        # Nobody who is on another network is to be asked for anything.
+        await self.watch.schedule.check_networks()
+        await self._follower.run()
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work``; what it raises ends the client and reaches whoever waits for it."""
@@ -305,25 +313,32 @@ class LightClient:
     @property
     def status(self) -> Status:
         """Where the client stands now."""
-        now_ms = self._clock()
-        position = sync_position(self.processor.store, self.network, now_ms)
+        position = sync_position(self.processor.store, self.network, self._clock())
+        state, progress = self._sync_progress()
+        report, skew = self.watch.report(), self.watch.skew()
         start = self._start_period
-        if start is None:
-            start = position.finalized_period
-        state, progress = sync_progress(
-            position,
-            start,
-            is_head_recent=is_head_recent(self.optimistic_header(), self.network, now_ms),
-        )
         providers = self._fetcher.providers
         return Status(
             state=state,
             progress=progress,
-            start_period=start,
+            start_period=position.finalized_period if start is None else start,
             finalized_period=position.finalized_period,
             current_period=position.current_period,
             providers=len(providers),
-            usable_providers=sum(item.last_error is None for item in providers),
+            usable_providers=sum(is_usable(item) for item in providers),
+            health=report.health,
+            reasons=report.reasons,
+            clock_skew=None if skew is None else skew.seconds,
+        )
+
+    def _sync_progress(self) -> tuple[SyncState, float]:
+        now_ms = self._clock()
+        position = sync_position(self.processor.store, self.network, now_ms)
+        start = self._start_period
+        return sync_progress(
+            position,
+            position.finalized_period if start is None else start,
+            is_head_recent=is_head_recent(self.optimistic_header(), self.network, now_ms),
         )
 
     # Telling ------------------------------------------------------------------------------------

@@ -60,6 +60,8 @@ class Provider:
         paused_from_ms, paused_until_ms: the pause that it asked for, Unix milliseconds.
         score: how good it was so far.
         durations: seconds that its latest answers took, newest last.
+        wrong_network: what it says it serves in place of our network: then it is left alone.
+        cuts: how often in a row it was given up although it might have answered.
     """
 
     transport: Transport
@@ -69,6 +71,8 @@ class Provider:
     paused_until_ms: int = 0
     score: ProviderScore = field(default_factory=ProviderScore)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_DURATIONS))
+    wrong_network: str | None = None
+    cuts: int = 0
 
     @property
     def name(self) -> str:
@@ -76,8 +80,9 @@ class Provider:
         return self.transport.name
 
     def is_paused(self, now_ms: int) -> bool:
-        """Whether it asked to be left alone now; a clock that steps back ends a pause."""
-        return self.paused_from_ms <= now_ms < self.paused_until_ms
+        """Whether to leave it alone now; a clock that steps back ends a pause that it asked for."""
+        is_pausing = self.paused_from_ms <= now_ms < self.paused_until_ms
+        return is_pausing or self.wrong_network is not None
 
     def note_answer(self, seconds: float) -> None:
         """A request was answered as a whole, ``seconds`` after it was made."""

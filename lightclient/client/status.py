@@ -17,6 +17,29 @@ class SyncState(StrEnum):
     SYNCED = "synced"
 
 
+class Health(StrEnum):
+    """How far the client's headers can be relied on to be recent.
+
+    - ``starting``: was not synced yet, and is on its way.
+    - ``synced``: the head is at most two epochs behind the clock, as Nimbus has it.
+    - ``stale``: was synced, and is not any more: the headers are true, but old.
+    - ``stuck``: not synced, and nothing new for four epochs: somebody should look.
+    """
+
+    STARTING = "starting"
+    SYNCED = "synced"
+    STALE = "stale"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the client is not quite well: a stable word, and a sentence that says what to do."""
+
+    code: str
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """A moment's view of the client.
@@ -25,6 +48,10 @@ class Status:
         progress: share of the periods from the bootstrap to the head that is done, 0 to 1.
         start_period, finalized_period: None before the bootstrap.
         providers: how many there are; ``usable_providers`` did not fail the last time.
+        health: whether the headers can be relied on to be recent; ``reasons`` says what is wrong,
+            or will be, even while synced.
+        clock_skew: seconds that this machine's clock is ahead of the others'; negative if it is
+            behind, None while nobody told.
     """
 
     state: SyncState
@@ -34,6 +61,19 @@ class Status:
     current_period: int
     providers: int
     usable_providers: int
+    health: Health = Health.STARTING
+    reasons: tuple[Reason, ...] = ()
+    clock_skew: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether to rely on the headers: synced, and not by a clock that is known to be wrong."""
+        return self.health is Health.SYNCED
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether to leave the client alone: not stuck."""
+        return self.health is not Health.STUCK
 
 
 def sync_progress(

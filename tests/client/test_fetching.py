@@ -93,8 +93,9 @@ WHOLE = FetchUpdates(0, PERIODS)
     ("answer", "reached"),
     [
         (lambda found: UpdateRange(tuple(found)), PERIODS - 1),
-        (lambda found: UpdateRange(tuple(found[:2])), 1),  # short
-        (lambda found: UpdateRange((found[0], found[1], *found[3:])), 1),  # gapped
+        (lambda found: UpdateRange(tuple(found[:2])), PERIODS - 1),  # short, again and again
+        (lambda found: UpdateRange((found[0], *found[2:])), PERIODS - 1),  # gapped
+        (lambda found: UpdateRange(tuple(found[1:])), 0),  # without what is needed first
         (lambda found: UpdateRange(tuple(reversed(found))), PERIODS - 1),  # out of order
         (lambda found: UpdateRange((*found, *found)), PERIODS - 1),  # twice
         (
@@ -116,7 +117,7 @@ async def test_an_answer_is_used_as_far_as_it_goes(
 async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.client.fetching.best_batch_size", lambda _: 2)
+    monkeypatch.setattr("lightclient.client.judging.best_batch_size", lambda _: 2)
     liar = Ranged(world, lambda found: UpdateRange((found[0], *map(forged, found[1:]))), "liar")
     found = await bootstrapped(world, liar)
     await found.perform(WHOLE)
@@ -127,7 +128,7 @@ async def test_after_a_refusal_the_rest_of_an_answer_is_not_looked_at(
 async def test_every_step_of_a_history_is_delivered_however_many_are_judged_together(
     world: World, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.client.fetching.best_batch_size", lambda _: together)
+    monkeypatch.setattr("lightclient.client.judging.best_batch_size", lambda _: together)
     slots: list[int] = []
 
     async def deliver(outcome: Outcome) -> None:
@@ -297,7 +298,7 @@ class Counted(ChainTransport):
 async def test_the_next_range_comes_while_one_is_judged_and_no_more_than_that(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.client.fetching.PERIODS_PER_PAGE", 1)
+    monkeypatch.setattr("lightclient.client.history.PERIODS_PER_PAGE", 1)
     transport = Counted(world)
     found = await bootstrapped(world, transport)
     found.deliver = transport.note_judged
@@ -311,7 +312,7 @@ async def test_the_next_range_comes_while_one_is_judged_and_no_more_than_that(
 async def test_a_lie_in_a_range_ends_the_download(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.client.fetching.PERIODS_PER_PAGE", 1)
+    monkeypatch.setattr("lightclient.client.history.PERIODS_PER_PAGE", 1)
 
     def lying(found: list[LightClientUpdate]) -> UpdateRange:
         period = found[0].attested_header.beacon.slot // SLOTS_PER_PERIOD

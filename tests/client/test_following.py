@@ -90,7 +90,7 @@ async def test_bootstrapped_in_the_current_period_it_asks_for_the_next_committee
 
 async def test_a_long_way_is_asked_for_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightclient.sync.planner.MAX_PERIODS_PER_REQUEST", 8)
-    monkeypatch.setattr("lightclient.client.fetching.PERIODS_PER_PAGE", 8)
+    monkeypatch.setattr("lightclient.client.history.PERIODS_PER_PAGE", 8)
     world = World(19 * SLOTS_PER_PERIOD + 30)
     provider = world.provider()
     follower = world.follower(provider)
@@ -285,7 +285,8 @@ async def test_falling_behind_overrides_what_was_planned_before() -> None:
     assert provider.drain() == []
     world.set_clock(4 * SLOTS_PER_PERIOD)
     await follower.step()
-    assert provider.drain() == ["updates 1+3"]
+    # Only one of the three has been made: the rest is asked for again.
+    assert provider.drain() == ["updates 1+3", "updates 2+2"]
 
 
 async def test_it_never_sleeps_longer_than_a_slot() -> None:

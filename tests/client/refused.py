@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from lightclient import __version__
 from lightclient.bls import choose_backend
@@ -79,7 +80,7 @@ def bad_branch() -> RefusedObject:
     return refused(replace(update, finality_branch=branch), store_of=_fresh())
 
 
-def undecodable(content: bytes = b"\x01\x02", **labels: str) -> RefusedObject:
+def undecodable(content: bytes = b"\x01\x02", **labels: Any) -> RefusedObject:
     """Bytes that are no update."""
     return refused(Undecoded(ObjectKind.UPDATE, content, **labels), store_of=_fresh())
 

@@ -79,7 +79,10 @@ def test_every_network_s_whole_configuration_is_in_the_file(name: str) -> None:
     network = network_by_name(name)
     dump = replace(refused.undecodable(), network=network, store=None)
     read = decode_dump(encode_dump(dump)).network
-    unwritten = {"bootstrap_nodes": network.bootstrap_nodes, "retired": network.retired}
+    unwritten: dict[str, Any] = {
+        "bootstrap_nodes": network.bootstrap_nodes,
+        "retired": network.retired,
+    }
     assert replace(read, **unwritten) == network
 
 

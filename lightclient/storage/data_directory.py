@@ -52,6 +52,10 @@ class DataDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let others have it; once is enough."""
         if self._lock is not None:
             os.close(self._lock)  # which gives the lock back
             self._lock = None

@@ -127,7 +127,7 @@ def _why_next_committee_is_not_proven(
 ) -> str | None:
     committee, proof = store.next_sync_committee, proofs.next_sync_committee
     if committee is None:
-        return None
+        return None if proof is None else "the next sync committee is missing"
     period = network.compute_sync_committee_period_at_slot
     if proof is not None:
         attested = proof.attested_header.beacon

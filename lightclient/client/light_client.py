@@ -124,6 +124,8 @@ class LightClient:
         self._listener = Listener(self._fetcher, clock)
         self.watch = Watch(self._fetcher, clock, lambda: self._sync_progress()[0])
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
+        if self._dumper is not None:
+            self._listener.on_failure.append(self._dumper.note_failure)
         self._start_period: int | None = None
         self._failure: Exception | None = None
         self._has_raised = False

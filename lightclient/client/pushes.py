@@ -29,12 +29,17 @@ PushedUpdate = LightClientFinalityUpdate | LightClientOptimisticUpdate
 
 
 class Listener:
-    """Listens while the store can judge objects of the head."""
+    """Listens while the store can judge objects of the head.
+
+    Attributes:
+        on_failure: called with the provider of each stream that failed, and why.
+    """
 
     def __init__(self, fetcher: Fetcher, clock: Callable[[], int]) -> None:
         self._fetcher = fetcher
         self._network = fetcher.processor.network
         self._clock = clock
+        self.on_failure: list[Callable[[Provider, Exception], None]] = []
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -81,6 +86,8 @@ class Listener:
         except (TransportError, DecodeError) as error:
             provider.note_pause(error, self._clock())
             _log_end(provider, str(error))
+            for observe in self.on_failure:
+                observe(provider, error)
         return has_heard
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,6 +205,28 @@ async def test_bytes_that_are_no_object_are_kept_as_they_came(world: World, tmp_
     assert kept.content == b"junk"
     assert kept.verdict.rule is Rule.UNDECODABLE
     assert kept.store is None
+
+
+class _Babbler(ChainTransport):
+    """Pushes an event that is no update."""
+
+    async def stream_updates(
+        self,
+    ) -> AsyncIterator[LightClientFinalityUpdate | LightClientOptimisticUpdate]:
+        await anyio.lowlevel.checkpoint()
+        raise MalformedAnswer(
+            "good: in its event stream", provider="good", undecoded=refused.undecodable().refused
+        )
+        yield
+
+
+@pytest.mark.anyio
+async def test_pushed_bytes_that_are_no_object_are_kept(world: World, tmp_path: Path) -> None:
+    async with world.client(_Babbler(world, "good"), dump_dir=tmp_path):
+        await until(lambda: list(tmp_path.glob("*.json.gz")), seconds=20)
+    [kept] = _kept(tmp_path)
+    assert kept.store is not None
+    assert kept.content == refused.undecodable().content
 
 
 @pytest.mark.anyio

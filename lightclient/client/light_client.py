@@ -26,9 +26,16 @@ from lightclient.client.pushes import Listener
 from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
 from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
 from lightclient.client.watch import Watch, is_usable
+from lightclient.client.weak_subjectivity import TrustPeriod
 from lightclient.config import Network, resolve_network
 from lightclient.config.mapping import parse_root
-from lightclient.errors import ConfigError, LightClientError, NotSyncedError
+from lightclient.errors import (
+    ConfigError,
+    LightClientError,
+    NotSyncedError,
+    StaleTrustedRoot,
+)
+from lightclient.protocol import ACCEPTED
 from lightclient.sync import (
     Event,
     ForcedUpdatePolicy,
@@ -42,6 +49,8 @@ from lightclient.transports.base import Transport
 
 if TYPE_CHECKING:
     from lightclient.client.dumping import Dumper
+    from lightclient.client.persistence import Persistence
+    from lightclient.storage import StateStorage
 
 _logger = logging.getLogger("lightclient")
 
@@ -78,6 +87,11 @@ class LightClient:
             catching up and where an interpreter can be started and has a second core.
         dump_dir: directory in which refused objects are kept, for ``nimbus-light-client explain``;
             200 files of 32 MiB at most.
+        data_dir: directory in which to keep the state, and to find it again; or a storage of your
+            own, which you open and close.
+        weak_subjectivity_epochs: how old the trusted block, or a stored state, may be to start
+            from; by default the upper bound that the network's configuration gives.
+        allow_stale_trusted_root: start even if it is older than that.
         clock: Unix milliseconds. rng: source of jitter.
 
     An exception in the body of the context comes out as it is. A failure of the client itself is
@@ -101,6 +115,9 @@ class LightClient:
         audit_committees: bool = False,
         second_process: bool = False,
         dump_dir: str | PathLike[str] | None = None,
+        data_dir: str | PathLike[str] | StateStorage | None = None,
+        weak_subjectivity_epochs: int | None = None,
+        allow_stale_trusted_root: bool = False,
         clock: Callable[[], int] = wall_clock_ms,
         rng: random.Random | None = None,
     ) -> None:
@@ -126,6 +143,11 @@ class LightClient:
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
         if self._dumper is not None:
             self._listener.on_failure.append(self._dumper.note_failure)
+        self.persistence = None if data_dir is None else self._persistence(data_dir)
+        self._trust_period = TrustPeriod(
+            self.network, weak_subjectivity_epochs, allow_stale_trusted_root
+        )
+        self._restored: Outcome | None = None
         self._start_period: int | None = None
         self._failure: Exception | None = None
         self._has_raised = False
@@ -149,9 +171,13 @@ class LightClient:
                 self._dumper.open()
                 stack.push_async_callback(self._dumper.aclose)
             stack.callback(self.processor.close)
+            if self.persistence is not None:
+                await self._resume(self.persistence, stack)
             for provider in self._fetcher.providers:
                 stack.push_async_callback(_close, provider)
                 await provider.transport.open(self.network)
+            if self.persistence is not None:
+                stack.push_async_callback(self.persistence.save_last)
             group = await stack.enter_async_context(_Background())
             group.start_soon(self._work)
             self._exit_stack = stack.pop_all()
@@ -177,14 +203,35 @@ class LightClient:
         async with anyio.create_task_group() as self._tasks:
             if self._has_ended:
                 return
+            if self._restored is not None:
+                await self._deliver(self._restored)
+            if self.persistence is not None:
+                self._tasks.start_soon(self._guarded, self.persistence.run)
             self._tasks.start_soon(self._guarded, self._follow)
             self._tasks.start_soon(self._guarded, self.watch.run)
+            self._tasks.start_soon(self._guarded, self.watch.ask)
             self._tasks.start_soon(self._guarded, self._listener.run)
 
     async def _follow(self) -> None:
         # Nobody who is on another network is to be asked for anything.
         await self.watch.schedule.check_networks()
         await self._follower.run()
+
+    async def _resume(self, persistence: Persistence, stack: AsyncExitStack) -> None:
+        state = await persistence.open()
+        stack.push_async_callback(persistence.aclose)
+        if state is not None:
+            slot = state.store.finalized_header.beacon.slot
+            self._trust_period.check(slot, self._clock(), "the stored state")
+            self._restored = Outcome(ACCEPTED, persistence.resume(state), progress=True)
+
+    def _persistence(self, storage: str | PathLike[str] | StateStorage) -> Persistence:
+        # Only for those who use it.
+        from lightclient.client.persistence import Persistence
+
+        persistence = Persistence(storage, self.processor, lambda: self.providers, self._clock)
+        self.watch.other_concerns.append(persistence.concerns)
+        return persistence
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work``; what it raises ends the client and reaches whoever waits for it."""
@@ -347,6 +394,10 @@ class LightClient:
 
     async def _deliver(self, outcome: Outcome) -> None:
         """Tell all listeners of progress: iterators at once, callbacks one at a time."""
+        if self._start_period is None and self._restored is None:
+            self._check_age_of_bootstrap(outcome)
+        if self.persistence is not None and outcome is not self._restored:
+            self.persistence.note(outcome)
         for event in outcome.events:
             if self._start_period is None:
                 period = self.network.compute_sync_committee_period_at_slot
@@ -359,6 +410,14 @@ class LightClient:
         async with self._delivery:
             for event in outcome.events:
                 await self._feed_of(event).call(event.header)
+
+    def _check_age_of_bootstrap(self, outcome: Outcome) -> None:
+        for event in outcome.events[:1]:
+            try:
+                self._trust_period.check(event.header.slot, self._clock(), "the trusted block")
+            except StaleTrustedRoot:
+                self.processor.forget()  # proven, but not to be relied on
+                raise
 
     def _feed_of(self, event: Event) -> HeaderFeed:
         return self._finalized if isinstance(event, NewFinalizedHeader) else self._optimistic

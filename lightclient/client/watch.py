@@ -6,7 +6,7 @@ is true; it tells, and it ends a client that a fork has left behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import anyio
@@ -32,6 +32,7 @@ class Watch:
 
     Attributes:
         clock, schedule, health: the watches.
+        other_concerns: asked for what else is wrong, such as with the disk.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Watch:
         self.clock = ClockWatch(self._network)
         self.schedule = ScheduleWatch(self._network, fetcher.providers, clock)
         self.health = HealthWatch(self._network)
+        self.other_concerns: list[Callable[[], Iterable[Reason]]] = []
         fetcher.on_refused.append(self._note_refused)
         for provider in fetcher.providers:
             if hasattr(provider.transport, "on_server_time"):
@@ -69,14 +71,12 @@ class Watch:
         Raises:
             UnknownFork: a fork has begun that this version does not know.
         """
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._ask)
-            while True:
-                await self.tick()
-                await anyio.sleep(self._network.slot_duration_ms / 1000)
+        while True:
+            await self.tick()
+            await anyio.sleep(self._network.slot_duration_ms / 1000)
 
-    async def _ask(self) -> None:
-        """Beside the ticks: providers may take their time."""
+    async def ask(self) -> None:
+        """Ask providers what they announce, until cancelled; apart, as that may take long."""
         while True:
             await self.schedule.check_due()
             await anyio.sleep(self._network.slot_duration_ms / 1000)
@@ -137,7 +137,11 @@ class Watch:
                 is_clock_slow=skew is not None
                 and skew.is_proven
                 and -1000 * skew.seconds > stale_slots * self._network.slot_duration_ms,
-                concerns=(*self._clock_concerns(skew), *self._network_concerns()),
+                concerns=(
+                    *self._clock_concerns(skew),
+                    *self._network_concerns(),
+                    *(reason for ask in self.other_concerns for reason in ask()),
+                ),
             ),
             self._network,
         )

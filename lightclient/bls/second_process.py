@@ -12,21 +12,20 @@ import marshal
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from lightclient.bls.backend import Backend
 from lightclient.bls.batch import CommitteeSignature, SignatureParts, verify_parts_together
 
-if TYPE_CHECKING:
-    import subprocess
-
 _logger = logging.getLogger("lightclient")
 
 _READY: Final = b"R"
-_HOLDS: Final = b"1"
+HOLDS: Final = b"1"
 _LENGTH_BYTES: Final = 4
+_MAX_ANSWERS: Final = 64
 _MAX_ABSENT: Final = 64
 """Summing more keys than this is not worth telling another process about."""
 _PATIENCE_SECONDS: Final = 30.0
@@ -48,7 +47,7 @@ def usable_cores() -> int:
 class SecondProcess:
     """May be started again after :meth:`close`.
 
-    One thread at a time asks, and takes the answers in the order of its questions.
+    One thread at a time asks; answers come in the order of the questions.
 
     Args:
         backend: the process loads the one of the same name.
@@ -56,89 +55,80 @@ class SecondProcess:
 
     def __init__(self, backend: Backend) -> None:
         self._backend_name = backend.name
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_ready = False
+        self._running: _Running | None = None
         # It would not be an interpreter that is started again.
         self._is_impossible = bool(getattr(sys, "frozen", False)) or not sys.executable
 
     @property
     def process_id(self) -> int | None:
         """The system's number for it; None while there is none."""
-        return None if self._process is None else self._process.pid
+        return None if self._running is None else self._running.process.pid
 
     @property
     def is_ready(self) -> bool:
         """Whether it waits for questions."""
-        return self._process is not None and self._is_ready
+        return self._running is not None and self._running.is_ready
 
     def start(self) -> None:
         """Start it, unless it runs or that failed before; takes a moment until it is ready."""
-        if self._process is not None or self._is_impossible:
+        if self._running is not None or self._is_impossible:
             return
-        import subprocess  # only for those who want it
-
         command = [sys.executable, "-I", "-c", _PROGRAM, self._backend_name, *sys.path]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, on our own module
-                command,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            self._running = _Running(command, self._note_end)
         except OSError as error:
             self._give_up(error)
-            return
-        # Its start takes a tenth of a second, which nobody waits for.
-        threading.Thread(target=self._await_ready, args=(self._process,), daemon=True).start()
-
-    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        with suppress(OSError, ValueError):  # closed meanwhile
-            if process.stdout.read(1) == _READY:
-                self._is_ready = self._process is process
-                return
-        if self._process is process:
-            self._give_up("it ended while starting")
 
     def ask(self, signatures: Sequence[CommitteeSignature]) -> bool:
         """Hand over signatures to be checked together; False if they are to be checked here.
 
-        After True, :meth:`answer` must be called for it.
+        After True an answer comes, see :meth:`answers`.
         """
-        process = self._process
-        if process is None or process.stdin is None or not self._is_ready:
+        running = self._running
+        if running is None or not running.is_ready:
             return False
         parts = [item.parts() for item in signatures]
         if any(part is None or len(part.absent) > _MAX_ABSENT for part in parts):
             return False
         frame = marshal.dumps([tuple(part) for part in parts if part is not None])
         try:
-            with _deadline(process):
-                process.stdin.write(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame)
+            running.write(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame)
         except OSError as error:
             self._give_up(error)
             return False
         return True
 
-    def answer(self) -> bool | None:
-        """Whether the oldest signatures asked for hold; None if that will never be known."""
-        process = self._process
-        if process is None or process.stdout is None:
+    def answers(self, *, wait: bool = False) -> bytes | None:
+        """Answers that have come, oldest first, a byte each: ``HOLDS`` or another one.
+
+        None once it is clear that no more will come.
+
+        Args:
+            wait: for at least one, if nothing has come.
+        """
+        running = self._running
+        if running is None:
             return None
-        with _deadline(process):
-            answer = process.stdout.read(1)
-        if not answer:
+        try:
+            came = running.read() if wait else running.read_at_once()
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            self._give_up(error)
+            return None
+        if not came:
             self._give_up("it ended")
-            return None
-        return answer == _HOLDS
+        return came or None
 
     def close(self) -> None:
         """End the process; does not wait for it."""
-        process, self._process, self._is_ready = self._process, None, False
-        if process is not None:
-            process.kill()
-            threading.Thread(target=_bury, args=(process,), daemon=True).start()
+        running, self._running = self._running, None
+        if running is not None:
+            running.end()
+
+    def _note_end(self, running: _Running) -> None:
+        if self._running is running:
+            self._give_up("it ended while starting")
 
     def _give_up(self, reason: object) -> None:
         self._is_impossible = True
@@ -146,21 +136,83 @@ class SecondProcess:
         self.close()
 
 
-@contextmanager
-def _deadline(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Reading and writing cannot be interrupted, but end when the process does."""
-    timer = threading.Timer(_PATIENCE_SECONDS, process.kill)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Running:
+    """One process and the thread that looks after it.
 
+    Reading and writing cannot be interrupted, but they end when the process does: so the thread
+    ends one that takes too long.
 
-def _bury(process: subprocess.Popen[bytes]) -> None:
-    with process:  # which closes the pipes and waits
-        pass
+    Args:
+        note_end: called from the thread if the process ends without having become ready.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(self, command: list[str], note_end: Callable[[_Running], None]) -> None:
+        import subprocess  # only for those who want it
+
+        self.process = subprocess.Popen(  # noqa: S603 - this interpreter, on our own module
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._questions = self.process.stdin
+        self._answers = self.process.stdout.fileno()
+        self.is_ready = False
+        self._note_end = note_end
+        self._ended = threading.Event()
+        self._waits_since: float | None = None
+        threading.Thread(target=self._look_after, daemon=True).start()
+
+    def _look_after(self) -> None:
+        with self.process:  # at its end, closes the pipes and waits
+            self.is_ready = os.read(self._answers, 1) == _READY
+            if not self.is_ready and not self._ended.is_set():
+                self._note_end(self)
+            while not self._ended.wait(_PATIENCE_SECONDS / 10):
+                since = self._waits_since
+                if since is not None and time.monotonic() - since > _PATIENCE_SECONDS:
+                    self.process.kill()
+
+    def end(self) -> None:
+        """Kill it; the thread sees to the rest."""
+        self.is_ready = False
+        self._ended.set()
+        self.process.kill()
+
+    def write(self, frame: bytes) -> None:
+        """All of ``frame``."""
+        with self._waiting():
+            self._questions.write(frame)
+
+    def read(self) -> bytes:
+        """At least one byte; nothing at the end."""
+        with self._waiting():
+            return os.read(self._answers, _MAX_ANSWERS)
+
+    def read_at_once(self) -> bytes:
+        """What there is, nothing at the end; raises BlockingIOError if that is yet to come."""
+        try:
+            os.set_blocking(self._answers, False)
+        except (AttributeError, OSError):  # pipes of Windows before Python 3.12
+            raise BlockingIOError from None
+        try:
+            return os.read(self._answers, _MAX_ANSWERS)
+        finally:
+            os.set_blocking(self._answers, True)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self._waits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waits_since = None
 
 
 # In the other process ---------------------------------------------------------------------------
@@ -180,7 +232,7 @@ def serve(backend_name: str) -> None:
         _write(answers, _READY)
         while (frame := _frame(questions)) is not None:
             parts = [SignatureParts(*item) for item in marshal.loads(frame)]  # noqa: S302 - our parent's
-            _write(answers, _HOLDS if verify_parts_together(backend, parts) else b"0")
+            _write(answers, HOLDS if verify_parts_together(backend, parts) else b"0")
 
 
 def _write(answers: BinaryIO, answer: bytes) -> None:

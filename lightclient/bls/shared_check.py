@@ -1,21 +1,24 @@
 """Signatures that are checked together while they are still being gathered, perhaps on two cores.
 
-Gathering one (proofs, a committee's root) takes half as long as checking it, or more. So the first
-three quarters go to the second process as they come, in three lots, and the rest is checked here.
+Gathered ones are split into lots. The second process is kept busy with the oldest; once all are
+gathered, this one takes the latest, until both meet. So neither waits for long for the other,
+whatever gathering (proofs, a committee's root) costs beside checking.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from types import TracebackType
 from typing import Final, Self
 
 from lightclient.bls.backend import Backend
 from lightclient.bls.batch import CommitteeSignature, verify_together
-from lightclient.bls.second_process import SecondProcess
+from lightclient.bls.second_process import HOLDS, SecondProcess
 
-_LOTS: Final = 3
-_LEAST_LOT: Final = 4
-"""A smaller lot costs more to hand over, and in final exponentiations, than it saves."""
+_LOT: Final = 6
+"""A smaller lot costs more in final exponentiations than the better division saves."""
+_AHEAD: Final = 2
+"""So many lots are with the second process at most: one that it checks, and one to go on with."""
 
 
 class SharedCheck:
@@ -24,17 +27,16 @@ class SharedCheck:
     What True means is told in :mod:`lightclient.bls.batch`. All keys must be of ``backend``.
 
     Args:
-        second: None if there is no second process.
-        expected: how many signatures will come.
+        second: None if there is no second process; then all are checked at once, and here.
     """
 
-    def __init__(self, backend: Backend, second: SecondProcess | None, expected: int) -> None:
+    def __init__(self, backend: Backend, second: SecondProcess | None) -> None:
         self._backend = backend
-        self._second = second
-        self._lot_size = max(expected // (_LOTS + 1), _LEAST_LOT)
-        self._to_hand_over = 0 if second is None else _LOTS
+        self._second = second if second is not None and second.is_ready else None
         self._gathered: list[CommitteeSignature] = []
-        self._away: list[list[CommitteeSignature]] = []
+        self._lots: deque[list[CommitteeSignature]] = deque()
+        self._away: deque[list[CommitteeSignature]] = deque()
+        self._hold = True
 
     def __enter__(self) -> Self:
         return self
@@ -52,23 +54,47 @@ class SharedCheck:
     def add(self, signature: CommitteeSignature) -> None:
         """One more."""
         self._gathered.append(signature)
-        if self._to_hand_over and len(self._gathered) == self._lot_size:
-            assert self._second is not None
-            if self._second.ask(self._gathered):
-                self._away.append(self._gathered)
-                self._gathered = []
-                self._to_hand_over -= 1
-            else:
-                self._to_hand_over = 0
+        if self._second is not None and len(self._gathered) == _LOT:
+            self._lots.append(self._gathered)
+            self._gathered = []
+            self._hand_over()
 
     def all_hold(self) -> bool:
         """Whether all do; True without any. False only says that single checks must decide."""
-        hold = not self._gathered or verify_together(self._backend, self._gathered)
+        if self._gathered:
+            self._lots.append(self._gathered)
+            self._gathered = []
+        while self._lots:
+            # The last one is checked here unless the other has nothing to do.
+            if len(self._lots) > 1 or not self._away:
+                self._hand_over()
+            if self._lots:
+                self._check_here(self._lots.pop())
+                self._take_answers(wait=False)
         while self._away:
-            assert self._second is not None
-            answer = self._second.answer()
-            lot = self._away.pop(0)
-            if answer is None:  # the process is lost
-                answer = verify_together(self._backend, lot)
-            hold = answer and hold
-        return hold
+            self._take_answers(wait=True)
+        return self._hold
+
+    def _check_here(self, lot: list[CommitteeSignature]) -> None:
+        self._hold = verify_together(self._backend, lot) and self._hold
+
+    def _hand_over(self) -> None:
+        self._take_answers(wait=False)
+        while self._second is not None and self._lots and len(self._away) < _AHEAD:
+            if not self._second.ask(self._lots[0]):
+                self._second = None if not self._second.is_ready else self._second
+                return
+            self._away.append(self._lots.popleft())
+
+    def _take_answers(self, *, wait: bool) -> None:
+        if not self._away:
+            return
+        answers = None if self._second is None else self._second.answers(wait=wait)
+        if answers is None:  # the process is lost
+            self._second = None
+            while self._away:
+                self._check_here(self._away.popleft())
+            return
+        for answer in answers:
+            self._away.popleft()
+            self._hold = self._hold and answer == HOLDS[0]

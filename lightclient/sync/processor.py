@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lightclient.bls import Backend, choose_backend
+from lightclient.bls import Backend, SecondProcess, SharedCheck, choose_backend
 from lightclient.config.network import GENESIS_SLOT, Network
 from lightclient.containers import (
     AnyUpdate,
@@ -47,6 +47,9 @@ from lightclient.sync.verified import (
     VerifiedHeader,
     verified_by,
 )
+
+_LONG_HISTORY = 16
+"""Periods for which a second process is worth its start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Processor:
             first use. Otherwise that is done for the bootstrap's committee and for those in use at
             the head; a committee that history only passes through is compared when a signature
             first fails.
+        second_process: checks a part of a long history's signatures; it is started when one
+            begins, and ended when the head is reached or by :meth:`close`.
         clock: for the headers' :meth:`VerifiedHeader.age` alone; judging takes its time as an
             argument.
 
@@ -107,6 +112,7 @@ class Processor:
         forced_update: ForcedUpdatePolicy = ForcedUpdatePolicy.NEVER,
         audit_committees: bool = False,
         clock: Clock | None = None,
+        second_process: SecondProcess | None = None,
     ) -> None:
         if trusted_block_root is not None and len(trusted_block_root) != 32:
             raise ConfigError(
@@ -121,6 +127,7 @@ class Processor:
         self.optimistic_header: VerifiedHeader | None = None
         self.proofs = StoreProofs()
         self._clock = clock
+        self._second = second_process
         self._forced_updates = ForcedUpdateWatch(forced_update, network)
         self._audit_first: SyncCommittee | None = None
 
@@ -152,7 +159,17 @@ class Processor:
         )
         if store is None:
             return Outcome(verdict)
-        return Outcome(verdict, self._adopt(store, now_ms), progress=True)
+        outcome = Outcome(verdict, self._adopt(store, now_ms), progress=True)
+        self._make_ready(now_ms)
+        return outcome
+
+    def _make_ready(self, now_ms: int) -> None:
+        """Start the second process while the first updates are still under way."""
+        if self._second is not None and self.store is not None:
+            period = self.network.compute_sync_committee_period_at_slot
+            current_period = period(self.network.slot_at_time_ms(now_ms))
+            if current_period - period(self.store.finalized_header.beacon.slot) >= _LONG_HISTORY:
+                self._second.start()
 
     def _adopt(self, store: LightClientStore, now_ms: int | None) -> tuple[Event, ...]:
         self.store = store
@@ -177,6 +194,8 @@ class Processor:
         self._forced_updates.note_update(update, verdict, self.store, now_ms)
         if verdict.kind is not VerdictKind.ACCEPTED:
             return Outcome(verdict)
+        if not isinstance(update, LightClientUpdate):  # the head is reached: no more history
+            self.close()
         return self._outcome(verdict, before, update, now_ms)
 
     def _outcome(
@@ -218,15 +237,18 @@ class Processor:
         if base is None or len(updates) < 2:
             return UpdatesWalk(base, tuple(updates), None)
         current_slot = self.network.slot_at_time_ms(now_ms)
-        steps = walk_light_client_updates(
-            base,
-            updates,
-            current_slot,
-            self.network,
-            self.signatures,
-            lambda update, committee: self._audit_before_use(update, committee, current_slot),
-        )
-        hold = signatures_hold(steps, self.signatures)
+        self._make_ready(now_ms)
+        with SharedCheck(self.signatures.backend, self._second) as check:
+            steps = walk_light_client_updates(
+                base,
+                updates,
+                current_slot,
+                self.network,
+                self.signatures,
+                check,
+                lambda update, committee: self._audit_before_use(update, committee, current_slot),
+            )
+            hold = signatures_hold(steps, self.signatures, check)
         return UpdatesWalk(base, tuple(updates), steps if hold else None)
 
     def apply_updates(self, walk: UpdatesWalk, now_ms: int) -> list[Outcome]:
@@ -243,6 +265,11 @@ class Processor:
         if step.verdict.kind is not VerdictKind.ACCEPTED:
             return Outcome(step.verdict)
         return self._outcome(step.verdict, before, step.update, now_ms)
+
+    def close(self) -> None:
+        """End the second process, if there is one; the next history may start another."""
+        if self._second is not None:
+            self._second.close()
 
     # Committees -------------------------------------------------------------------------------
 

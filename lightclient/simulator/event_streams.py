@@ -12,9 +12,9 @@ from lightclient.containers import ObjectKind
 from lightclient.simulator.beacon_api import BeaconApi
 from lightclient.simulator.blocks import SimulatedBlock
 from lightclient.simulator.chain import SimulatedChain
-from lightclient.simulator.exchange import Asked, Received, Refusal
+from lightclient.simulator.exchange import EVENTS_PATH, Asked, Received, Refusal
 from lightclient.simulator.habits import ServerHabits
-from lightclient.simulator.routes import EVENTS_PATH, topics_of
+from lightclient.simulator.routes import topics_of
 
 _STREAM_BUFFER = 256
 _TOPICS = {

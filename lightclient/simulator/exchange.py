@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from lightclient.containers import LightClientObject, ObjectKind
 
+EVENTS_PATH = "/eth/v1/events"
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -32,7 +32,7 @@ from lightclient.errors import (
 )
 from lightclient.simulator.blocks import SimulatedBlock
 from lightclient.simulator.chain import SimulatedChain
-from lightclient.simulator.exchange import Asked, BrokenOff, ConnectionLost, Refusal
+from lightclient.simulator.exchange import EVENTS_PATH, Asked, BrokenOff, ConnectionLost, Refusal
 from lightclient.simulator.faults import Episode, Fault, FaultSet
 from lightclient.simulator.views import ChainView
 from lightclient.transports.base import UpdateRange
@@ -152,14 +152,12 @@ class FaultyTransport:
     async def _answer(
         self, episode: Episode
     ) -> tuple[list[LightClientObject], TransportError | None]:
-        try:
-            await episode.before()
-        except Refusal as refusal:
-            self._raise_refusal(refusal, episode.asked)
-        except ConnectionLost as lost:
-            what = "cannot be reached" if lost.refused else "closed the connection early"
-            raise self._failure(what) from None
-        values = episode.objects()
+        await self._before(episode)
+        return await self._arrived(episode, episode.objects())
+
+    async def _arrived(
+        self, episode: Episode, values: list[LightClientObject]
+    ) -> tuple[list[LightClientObject], TransportError | None]:
         try:
             return await episode.in_process(values), None
         except BrokenOff as broken:
@@ -167,6 +165,15 @@ class FaultyTransport:
                 what = f"{self.name}: the answer is unreadable"
                 return list(broken.kept), MalformedAnswer(what, provider=self.name)
             return list(broken.kept), self._failure("closed the connection early")
+
+    async def _before(self, episode: Episode) -> None:
+        try:
+            await episode.before()
+        except Refusal as refusal:
+            self._raise_refusal(refusal, episode.asked)
+        except ConnectionLost as lost:
+            what = "cannot be reached" if lost.refused else "closed the connection early"
+            raise self._failure(what) from None
 
     def _raise_refusal(self, refusal: Refusal, asked: Asked) -> NoReturn:
         said = f"{self.name}: HTTP {refusal.status} ({refusal.message})"
@@ -195,6 +202,7 @@ class FaultyTransport:
         await anyio.lowlevel.checkpoint()
         if not self.pushes:
             raise NotServed(f"{self.name}: pushes nothing", provider=self.name)
+        await self._before(self.faults.begin(Asked(path=EVENTS_PATH), self.chain))
         send, receive = anyio.create_memory_object_stream[SimulatedBlock](_PUSH_BUFFER)
 
         def note(block: SimulatedBlock) -> None:
@@ -205,20 +213,23 @@ class FaultyTransport:
 
         self.chain.listeners.append(note)
         try:
-            if self.faults.is_down(self.chain):
-                raise self._failure("cannot be reached")
             async for block in receive:
-                for value in self._pushed(block):
+                values, error = await self._pushed(block)
+                for value in values:
                     yield value
+                if error is not None:
+                    raise error
             raise self._failure("ended its event stream")
         finally:
             self.chain.listeners.remove(note)
             send.close()
             receive.close()
 
-    def _pushed(
+    async def _pushed(
         self, block: SimulatedBlock
-    ) -> list[LightClientFinalityUpdate | LightClientOptimisticUpdate]:
+    ) -> tuple[
+        list[LightClientFinalityUpdate | LightClientOptimisticUpdate], TransportError | None
+    ]:
         if self.faults.is_down(self.chain):
             raise self._failure("closed the connection early")
         kinds = []
@@ -228,7 +239,11 @@ class FaultyTransport:
             kinds.append(ObjectKind.OPTIMISTIC_UPDATE)
         pushed: list[LightClientFinalityUpdate | LightClientOptimisticUpdate] = []
         for kind in kinds:
-            for value in self.faults.begin(Asked(kind, pushed=True), self.chain).objects():
+            episode = self.faults.begin(Asked(kind, pushed=True), self.chain)
+            values, error = await self._arrived(episode, episode.objects())
+            for value in values:
                 assert isinstance(value, LightClientFinalityUpdate | LightClientOptimisticUpdate)
                 pushed.append(value)
-        return pushed
+            if error is not None:
+                return pushed, error
+        return pushed, None

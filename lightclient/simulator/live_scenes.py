@@ -15,6 +15,7 @@ from lightclient.containers import (
     LightClientUpdate,
     ObjectKind,
 )
+from lightclient.errors import DeriveError
 from lightclient.protocol import Rule
 from lightclient.protocol.derivation import (
     create_light_client_finality_update,
@@ -91,9 +92,13 @@ def live_forgeries(
         return []
     if rule is Rule.SIGNATURE_SLOT_IN_FUTURE:
         return [_of_kind(_from_the_future(scene), value.kind)]
+    try:
+        forgeries = list(FORGERS[rule](scene))
+    except DeriveError:
+        return []  # at a fork's first blocks some lies fit into no format
     return [
         forgery.value
-        for forgery in FORGERS[rule](scene)
+        for forgery in forgeries
         if forgery.kind is value.kind
         and forgery.value is not None
         and forgery.name not in _SIGNED_LIES

@@ -13,7 +13,6 @@ from lightclient.simulator.faults import Episode
 from lightclient.simulator.habits import ServerHabits
 from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES
 
-EVENTS_PATH = "/eth/v1/events"
 _LIGHT_CLIENT = re.compile(
     r"/eth/(?P<version>v[01])/beacon/light_client/"
     r"(?P<what>updates|finality_update|optimistic_update|bootstrap/(?P<root>[^/]+))"

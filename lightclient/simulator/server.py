@@ -16,11 +16,11 @@ import anyio
 from lightclient.simulator.beacon_api import refusal_answer
 from lightclient.simulator.chain import SimulatedChain
 from lightclient.simulator.event_streams import EventStreams
-from lightclient.simulator.exchange import Answer, Received, Refusal
+from lightclient.simulator.exchange import EVENTS_PATH, Answer, Received, Refusal
 from lightclient.simulator.faults import Episode
 from lightclient.simulator.habits import ServerHabits
 from lightclient.simulator.http_wire import Response, listen, run_server
-from lightclient.simulator.routes import EVENTS_PATH, answer_to, asked_by
+from lightclient.simulator.routes import answer_to, asked_by
 
 
 def wall_clock_ms() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
-from lightclient.simulator.faults import availability, forged, ranges, views
+from lightclient.simulator.faults import availability, bodies, events, forged, labels, ranges, views
 from lightclient.simulator.faults.base import Fault
 
 _KINDS: tuple[type[Fault], ...] = (
@@ -32,6 +32,36 @@ _KINDS: tuple[type[Fault], ...] = (
     availability.RateLimitingSilently,
     availability.LightClientOff,
     availability.UnknownBootstrap,
+    bodies.StallingMidBody,
+    bodies.Dripping,
+    bodies.EndlessBody,
+    bodies.ResettingMidBody,
+    bodies.TruncatedBody,
+    bodies.CutObject,
+    bodies.ShortLength,
+    bodies.JunkBody,
+    bodies.EmptyBody,
+    bodies.WebPage,
+    bodies.ErrorAsSuccess,
+    bodies.NestedJson,
+    bodies.GzipBomb,
+    bodies.WrongContentEncoding,
+    bodies.WrongContentType,
+    labels.LyingVersionHeader,
+    labels.LyingVersionBody,
+    labels.LyingDigest,
+    labels.WrongPreset,
+    labels.WrongDate,
+    labels.UnknownFork,
+    labels.RedirectCircle,
+    labels.RedirectWithoutEnd,
+    events.NoEvents,
+    events.SilentEvents,
+    events.JunkEvents,
+    events.OversizeEvent,
+    events.BareEvents,
+    events.FloodingEvents,
+    events.EndingEvents,
     *forged.FORGING.values(),
     forged.Equivocating,
 )

@@ -49,6 +49,10 @@ RefusalObserver = Callable[
 """Called with provider, refused object, verdict, a copy of the store that it was judged by, and the
 time (Unix milliseconds); must not raise."""
 
+JudgedObserver = Callable[["Provider", LightClientObject, Verdict, float], None]
+"""Called with provider, judged object, verdict, and the seconds that judging took (of a history's
+page, its share); must be quick and must not raise."""
+
 
 @dataclass(slots=True, eq=False)
 class Provider:
@@ -80,9 +84,12 @@ class Provider:
         return self.transport.name
 
     def is_paused(self, now_ms: int) -> bool:
-        """Whether to leave it alone now; a clock that steps back ends a pause that it asked for."""
-        is_pausing = self.paused_from_ms <= now_ms < self.paused_until_ms
-        return is_pausing or self.wrong_network is not None
+        """Whether to leave it alone now."""
+        return self.has_asked_for_pause(now_ms) or self.wrong_network is not None
+
+    def has_asked_for_pause(self, now_ms: int) -> bool:
+        """Whether it asked to be left alone now; a clock that steps back ends a pause."""
+        return self.paused_from_ms <= now_ms < self.paused_until_ms
 
     def note_answer(self, seconds: float) -> None:
         """A request was answered as a whole, ``seconds`` after it was made."""

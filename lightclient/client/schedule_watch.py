@@ -123,7 +123,7 @@ class ScheduleWatch:
         transport = _announcing(provider)
         if transport is None:
             return
-        genesis = await self._genesis(transport)
+        genesis = await self._genesis(provider, transport)
         spec = None
         if genesis is None or other_network(self._network, genesis, None) is not None:
             spec = await self._spec(provider, transport)
@@ -135,7 +135,7 @@ class ScheduleWatch:
             return
         announced = self._announced[provider]
         announced.checked_ms = self._clock()
-        genesis = await self._genesis(transport)
+        genesis = await self._genesis(provider, transport)
         spec = await self._spec(provider, transport)
         self._judge_network(provider, genesis, spec)
         if spec is not None and provider.wrong_network is None:
@@ -143,20 +143,26 @@ class ScheduleWatch:
         elif provider.wrong_network is not None:
             announced.changes = None
 
-    @staticmethod
-    async def _genesis(transport: AnnouncesNetwork) -> Genesis | None:
+    async def _genesis(self, provider: Provider, transport: AnnouncesNetwork) -> Genesis | None:
+        if provider.has_asked_for_pause(self._clock()):
+            return None
         try:
             return await transport.get_genesis()
         except TransportError as error:
             _logger.debug("No genesis: %s", error)
+            provider.note_pause(error, self._clock())
             return None
 
     async def _spec(self, provider: Provider, transport: AnnouncesNetwork) -> Spec | None:
         announced = self._announced[provider]
+        if provider.has_asked_for_pause(self._clock()):
+            announced.has_failed = True
+            return None
         try:
             spec = await transport.get_spec()
         except TransportError as error:
             _logger.debug("No configuration: %s", error)
+            provider.note_pause(error, self._clock())
             announced.has_failed = not isinstance(error, NotServed)
             return None
         announced.has_failed = False

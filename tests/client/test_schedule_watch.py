@@ -345,35 +345,15 @@ async def test_sleep_is_no_time_in_which_nothing_verified() -> None:
     assert "unknown_fork" in codes(client)
 
 
-async def test_the_failure_reaches_whoever_waits_for_the_client() -> None:
-    world = World(BEFORE_ELECTRA, slot_duration_ms=200)
-    client = LightClient(
-        network=without(world.network, "electra"),
-        trusted_block_root=world.root(),
-        transports=[Announcing(world, "one")],
-        clock=world.clock,
-    )
-    with pytest.raises(UnknownFork):
-        await until_it_fails(client, world)
+async def test_the_failure_reaches_whoever_waits_for_the_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnknownFork("update it")
 
-
-async def until_it_fails(client: LightClient, world: World) -> None:
-    async with client, anyio.create_task_group() as tasks:
-        await client.wait_until_synced()
-        world.go_to(24 * SLOTS_PER_EPOCH + 2)
-        tasks.start_soon(let_time_pass, world)
-        failure: Exception | None = None
-        with anyio.move_on_after(20):
-            try:
-                await client.run()
-            except UnknownFork as error:
-                failure = error
-        tasks.cancel_scope.cancel()
-    assert failure is not None
-    raise failure
-
-
-async def let_time_pass(world: World) -> None:
-    while True:
-        world.go_to(world.slot + 1)
-        await anyio.sleep(0.1)
+    world = World(HEAD)
+    client = world.client(Announcing(world, "one"))
+    monkeypatch.setattr(client.watch.schedule, "tick", fail)
+    with pytest.raises(UnknownFork, match="update it"):
+        async with client:
+            await client.run()

@@ -106,6 +106,7 @@ async def _client(
         on_finalized_header=on_finalized_header,
         bls_backend=backend_name,
         second_process=second_process,
+        allow_stale_trusted_root=True,
         clock=clock,
     )
     ticking = asyncio.create_task(ticker.run())

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from lightclient.bls import Backend, CommitteeSignature, SecondProcess, SharedCheck
+from lightclient.bls import (
+    Backend,
+    CommitteeSignature,
+    SecondProcess,
+    SharedCheck,
+    backend_by_name,
+)
 from lightclient.bls import second_process as module
 from tests.bls.test_batch import INFINITY_SIGNATURE, keys_of, signed
 
@@ -55,11 +61,12 @@ def taken(second: SecondProcess, count: int) -> list[bool]:
 
 def well_attended(backend: Backend, count: int) -> list[CommitteeSignature]:
     """Good signatures, of which no key has to be summed."""
-    return [_signed_by_most(backend, index) for index in range(count)]
+    return [_signed_by_most(backend.name, index) for index in range(count)]
 
 
 @cache
-def _signed_by_most(backend: Backend, index: int) -> CommitteeSignature:
+def _signed_by_most(backend_name: str, index: int) -> CommitteeSignature:
+    backend = backend_by_name(backend_name)
     return signed(backend, index, 0xFF ^ (1 << index % 9) & 0xFF, bytes([index]) * 32)
 
 

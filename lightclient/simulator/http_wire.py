@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -34,7 +34,7 @@ class Response:
 
     status: int
     headers: dict[str, str]
-    body: AsyncIterator[bytes] = field(repr=False)
+    body: AsyncGenerator[bytes, None] = field(repr=False)
 
 
 Respond = Callable[[Received], Awaitable[Response]]
@@ -150,7 +150,7 @@ class _Connection:
         length = None if is_chunked else names.get("content-length")
         await self._send(_head(response))
         sent = 0
-        async with aclosing(_as_generator(response.body)) as pieces:
+        async with aclosing(response.body) as pieces:
             async for piece in pieces:
                 sent += len(piece)
                 if piece:
@@ -197,16 +197,6 @@ class _Connection:
             await anyio.wait_writable(self._socket)
             with suppress(BlockingIOError):
                 left = left[self._socket.send(left) :]
-
-
-async def _as_generator(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    aclose = getattr(body, "aclose", None)
-    try:
-        async for piece in body:
-            yield piece
-    finally:
-        if aclose is not None:
-            await aclose()
 
 
 def _head(response: Response) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import ClassVar
 
 from lightclient.containers import LightClientObject
@@ -108,11 +108,18 @@ class Episode:
             answer = fault.answer(self.asked, answer, self.view)
         return answer
 
-    def body(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def body(self, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The body in the pieces in which it is sent."""
+        stages = [pieces]
         for fault in self.faults:
-            pieces = fault.body(self.asked, pieces)
-        return pieces
+            stages.append(fault.body(self.asked, stages[-1]))
+        try:
+            async for piece in stages[-1]:
+                yield piece
+        finally:
+            for stage in reversed(stages):
+                if isinstance(stage, AsyncGenerator):
+                    await stage.aclose()
 
     async def in_process(self, values: list[LightClientObject]) -> list[LightClientObject]:
         """What arrives without bytes. Raises BrokenOff."""

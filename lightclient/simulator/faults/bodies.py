@@ -19,7 +19,7 @@ from lightclient.simulator.faults.base import Fault
 from lightclient.simulator.views import ChainView
 
 _PIECE_BYTES = 64 * 1024
-_BOMB_BYTES = 64 * 1024 * 1024
+_BOMB_BYTES = 32 * 1024 * 1024
 _NESTING = 200_000
 _Values = list[LightClientObject]
 

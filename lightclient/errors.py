@@ -10,8 +10,10 @@ caller's mistakes and for the outside world (files, servers, missing libraries).
     ├── DecodeError            bytes or JSON that are not the object they should be     (ValueError)
     ├── BlsError               a backend that is missing or input it cannot work on     (ValueError)
     ├── DataDirError           the data directory cannot be created, locked or written
+    ├── StaleTrustedRoot       what to start from is older than the weak subjectivity period
     ├── NotSyncedError         asked for a header before there is one
     │   └── StaleError             ... or for a younger one than there is, with its ``age``
+    ├── ConflictingHeaders     the committee signed two headers that contradict each other
     ├── UnknownFork            the chain went on without this version: nothing verifies any more
     ├── DeriveError            states or blocks that yield no light client data        (ValueError)
     └── TransportError         a provider did not give what was asked; carries ``provider``
@@ -25,6 +27,8 @@ caller's mistakes and for the outside world (files, servers, missing libraries).
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class LightClientError(Exception):
@@ -47,6 +51,10 @@ class DataDirError(LightClientError):
     """The data directory cannot be created, locked or written."""
 
 
+class StaleTrustedRoot(LightClientError):
+    """The trusted block, or the stored state, is older than the weak subjectivity period."""
+
+
 class NotSyncedError(LightClientError):
     """Asked for a header before there is one."""
 
@@ -57,6 +65,17 @@ class StaleError(NotSyncedError):
     def __init__(self, message: str, *, age: float = 0.0) -> None:
         super().__init__(message)
         self.age = age
+
+
+class ConflictingHeaders(LightClientError):
+    """The sync committee signed two headers that contradict each other.
+
+    ``evidence`` is the folder with both; None if it could not be kept.
+    """
+
+    def __init__(self, message: str, *, evidence: Path | None = None) -> None:
+        super().__init__(message)
+        self.evidence = evidence
 
 
 class UnknownFork(LightClientError):

@@ -12,11 +12,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from lightclient.client.asking import Answer, ask
+from lightclient.client.confirmation import Confirmations
 from lightclient.client.history import History
 from lightclient.client.judging import Judging, middle
 from lightclient.client.providers import Provider, RequestObserver
 from lightclient.client.racing import Race
-from lightclient.errors import NotServed, ProviderRefused, TransportError, UnknownBootstrap
+from lightclient.errors import (
+    ConfigError,
+    NotServed,
+    ProviderRefused,
+    TransportError,
+    UnknownBootstrap,
+)
 from lightclient.sync import FetchUpdates, Outcome, Processor, Task
 from lightclient.transports.base import Transport
 from lightclient.transports.scores import Uniform
@@ -54,6 +61,22 @@ class Fetcher(Judging):
             deliver=deliver,
             uniform=uniform,
         )
+
+    def require(self, min_providers: int) -> None:
+        """Confirm headers only once that many providers of different names served them.
+
+        Raises:
+            ConfigError: fewer than 1, or than there are.
+        """
+        names = len({provider.name for provider in self.providers})
+        if min_providers < 1:
+            raise ConfigError(f"min_providers is {min_providers}, where 1 is the least")
+        if min_providers > names:
+            raise ConfigError(
+                f"min_providers is {min_providers}, but there are only {names} providers of"
+                " different names: give more of them, or ask for fewer to agree"
+            )
+        self.confirmations = Confirmations(min_providers)
 
     @property
     def bootstrap_refusal(self) -> ProviderRefused | None:

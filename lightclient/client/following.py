@@ -147,7 +147,7 @@ class Follower:
                 }
             },
         )
-        await self._fetcher.deliver(outcome)
+        await self._fetcher.deliver(self._fetcher.confirmations.withhold(outcome))
 
     # Head ---------------------------------------------------------------------------------------
 
@@ -156,17 +156,21 @@ class Follower:
         slot = self._network.slot_at_time_ms(self._clock())
         if self._expects_finality(slot):
             await self._fetcher.perform(
-                FetchFinalityUpdate(), lambda: not self._expects_finality(slot)
+                FetchFinalityUpdate(),
+                lambda: not self._expects_finality(slot),
+                at_once=self._fetcher.confirmations.min_providers,
             )
         if self._is_head_older_than(slot - 1):
             # A head one slot older still is enough: that slot's block may be missing or late.
             await self._fetcher.perform(
-                FetchOptimisticUpdate(), lambda: not self._is_head_older_than(slot - 2)
+                FetchOptimisticUpdate(),
+                lambda: not self._is_head_older_than(slot - 2),
+                at_once=self._fetcher.confirmations.min_providers,
             )
         self.next_head_ms = next_poll_ms(self._network, self._clock(), self._uniform)
 
     def _is_head_older_than(self, slot: int) -> bool:
-        header = self._processor.optimistic_header
+        header = self._fetcher.confirmed_optimistic_header
         return header is None or header.slot < slot
 
     def _expects_finality(self, slot: int) -> bool:
@@ -175,7 +179,7 @@ class Follower:
         The block before ``slot`` is the newest that can be signed, and its state finalizes the
         checkpoint two epochs before its own.
         """
-        header = self._processor.finalized_header
+        header = self._fetcher.confirmed_finalized_header
         if header is None:
             return True
         slots_per_epoch = self._network.preset.slots_per_epoch

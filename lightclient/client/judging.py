@@ -13,11 +13,13 @@ import anyio
 import anyio.to_thread
 
 from lightclient.bls import best_batch_size
-from lightclient.client.providers import Provider, RefusalObserver
+from lightclient.client.confirmation import Confirmations
+from lightclient.client.conflicts import Conflict, ConflictWatch
+from lightclient.client.providers import JudgedObserver, Provider, RefusalObserver
 from lightclient.client.suspicion import FutureSlots
 from lightclient.containers import LightClientBootstrap, LightClientObject, LightClientUpdate
-from lightclient.protocol import LightClientStore, Rule, Verdict, VerdictKind
-from lightclient.sync import Outcome, Processor
+from lightclient.protocol import LightClientStore, Rule, Step, Verdict, VerdictKind
+from lightclient.sync import Outcome, Processor, VerifiedHeader
 from lightclient.transports.scores import UNVIABLE_FORK, Uniform, penalty_of
 
 _logger = logging.getLogger("lightclient")
@@ -58,7 +60,11 @@ class Judging:
     Attributes:
         judging: held while an object is judged.
         on_refused: called with each refused object.
+        on_judged: called with each judged object.
         future: who sent objects from the future lately.
+        confirmations: who served which verified header.
+        conflicts: what contradicts what is known.
+        on_conflict: awaited with each conflict; what it raises ends the client.
     """
 
     processor: Processor
@@ -68,21 +74,46 @@ class Judging:
     uniform: Uniform = middle
     judging: anyio.Lock = field(default_factory=anyio.Lock)
     on_refused: list[RefusalObserver] = field(default_factory=list)
+    on_judged: list[JudgedObserver] = field(default_factory=list)
     future: FutureSlots = field(default_factory=FutureSlots)
+    confirmations: Confirmations = field(default_factory=Confirmations)
+    conflicts: ConflictWatch = field(init=False)
+    on_conflict: Callable[[Conflict], Awaitable[None]] | None = None
+
+    def __post_init__(self) -> None:
+        self.conflicts = ConflictWatch(self.processor)
 
     @property
     def slot_ms(self) -> int:
         """Milliseconds of a slot."""
         return self.processor.network.slot_duration_ms
 
+    @property
+    def confirmed_finalized_header(self) -> VerifiedHeader | None:
+        """The latest finalized header that enough providers served."""
+        if self.confirmations.min_providers <= 1:
+            return self.processor.finalized_header
+        return self.confirmations.finalized_header
+
+    @property
+    def confirmed_optimistic_header(self) -> VerifiedHeader | None:
+        """The latest optimistic header that enough providers served."""
+        if self.confirmations.min_providers <= 1:
+            return self.processor.optimistic_header
+        return self.confirmations.optimistic_header
+
     async def judge(self, provider: Provider, value: LightClientObject) -> Outcome:
         """Have one object judged; log a refusal; deliver progress."""
         async with self.judging:
-            now_ms = self.clock()
+            now_ms, start = self.clock(), anyio.current_time()
             if self.processor.must_audit(value, now_ms):
                 # Some 512 decompressions, once a committee: too long for the event loop.
                 await anyio.to_thread.run_sync(self.processor.audit)
+            is_forged = await self._compare(provider, value, now_ms)
             outcome = self._process(provider, value, now_ms)
+            if is_forged and not outcome.verdict.is_refusal:  # not looked at, as it is not relevant
+                self._blame(provider, UNVIABLE_FORK)
+        self._tell_judged(provider, value, outcome, anyio.current_time() - start)
         await self._note(provider, value, outcome)
         return outcome
 
@@ -107,6 +138,7 @@ class Judging:
             return [await self.judge(provider, value) for value in values]
         now_ms = self.clock()
         async with self.judging:
+            start = anyio.current_time()
             # The long part runs in a thread: the event loop keeps its latency.
             walk = await anyio.to_thread.run_sync(self.processor.walk_updates, updates, now_ms)
             if walk.steps is None:
@@ -117,16 +149,36 @@ class Judging:
                 for step, outcome in zip(walk.steps, outcomes, strict=True):
                     self._tell_refusal(provider, step.update, outcome.verdict, before, now_ms)
                     before = step.store
+                self._remember_last(provider, walk.steps, now_ms)
+        seconds = (anyio.current_time() - start) / len(updates)
         for update, outcome in zip(updates, outcomes, strict=True):
+            self._tell_judged(provider, update, outcome, seconds)
             await self._note(provider, update, outcome)
         return outcomes
 
+    def _remember_last(self, provider: Provider, steps: Sequence[Step], now_ms: int) -> None:
+        """Of a history, only its end is likely to be contradicted."""
+        if len(steps) > 1:
+            before, last = steps[-2], steps[-1]
+            self.conflicts.remember(provider.name, last.update, last.verdict, before.store, now_ms)
+
     def _process(self, provider: Provider, value: LightClientObject, now_ms: int) -> Outcome:
         store = self.processor.store
-        before = store.copy() if store is not None and self.on_refused else None
+        before = None if store is None else store.copy()
         outcome = self.processor.process(value, now_ms)
         self._tell_refusal(provider, value, outcome.verdict, before, now_ms)
+        if before is not None and not isinstance(value, LightClientBootstrap):
+            self.conflicts.remember(provider.name, value, outcome.verdict, before, now_ms)
         return outcome
+
+    async def _compare(self, provider: Provider, value: LightClientObject, now_ms: int) -> bool:
+        """Look for a contradiction before ``value`` can change anything; whether it is forged."""
+        if isinstance(value, LightClientBootstrap):
+            return False
+        suspicion = self.conflicts.compare(provider.name, value, now_ms)
+        if suspicion.conflict is not None and self.on_conflict is not None:
+            await self.on_conflict(suspicion.conflict)
+        return suspicion.is_forged
 
     def _tell_refusal(
         self,
@@ -140,6 +192,12 @@ class Judging:
             for observe in self.on_refused:
                 observe(provider, value, verdict, before, now_ms)
 
+    def _tell_judged(
+        self, provider: Provider, value: LightClientObject, outcome: Outcome, seconds: float
+    ) -> None:
+        for observe in self.on_judged:
+            observe(provider, value, outcome.verdict, seconds)
+
     # What is remembered -------------------------------------------------------------------------
 
     async def _note(self, provider: Provider, value: LightClientObject, outcome: Outcome) -> None:
@@ -151,7 +209,8 @@ class Judging:
             self._blame(provider, penalty_of(verdict))
             _log_refusal(provider, value, verdict)
         self._note_signature_slot(provider, value, verdict)
-        if outcome.progress:
+        outcome = self.confirmations.confirm(provider.name, value, outcome)
+        if outcome.progress or outcome.events:
             await self.deliver(outcome)
 
     def _blame(self, provider: Provider, penalty: int) -> None:
@@ -164,12 +223,7 @@ class Judging:
             return
         slot = self.processor.network.slot_at_time_ms(self.clock())
         if verdict.rule is Rule.SIGNATURE_SLOT_IN_FUTURE:
-            was_suspected = self.future.suspected_slot is not None
-            if self.future.note_future(provider.name, value.signature_slot, slot):
-                level = logging.DEBUG if was_suspected else logging.WARNING
-                fields = {"slots_ahead": self.future.slots_ahead, "provider": provider.name}
-                message = "Several providers are ahead of this machine's clock: it may be slow"
-                _logger.log(level, message, extra={"lc": fields})
+            self.future.note_future(provider.name, value.signature_slot, slot)
         elif verdict.kind is VerdictKind.ACCEPTED:
             alone = self.future.note_present(provider.name, value.signature_slot, slot)
             for item in self.providers:

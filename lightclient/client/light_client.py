@@ -19,10 +19,14 @@ import anyio
 import anyio.abc
 
 from lightclient.bls import Backend, SecondProcess, choose_backend, usable_cores
-from lightclient.client.fetching import Fetcher, Provider
+from lightclient.client.conflicts import Conflict, ConflictPolicy
+from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
 from lightclient.client.freshness import require_recent
+from lightclient.client.measures import Measures
+from lightclient.client.providers import Provider
 from lightclient.client.pushes import Listener
+from lightclient.client.reporting import ConflictReporter, evidence_directory
 from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
 from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
 from lightclient.client.watch import Watch, is_usable
@@ -92,6 +96,12 @@ class LightClient:
         weak_subjectivity_epochs: how old the trusted block, or a stored state, may be to start
             from; by default the upper bound that the network's configuration gives.
         allow_stale_trusted_root: start even if it is older than that.
+        min_providers: how many of different names must have served a header before callbacks and
+            iterators tell of it; see :meth:`confirmed_finalized_header`.
+        conflict_policy: "halt" or "continue" when two headers contradict each other although the
+            sync committee signed both.
+        evidence_dir: where both are kept then; default: ``evidence`` in ``data_dir``, if that is a
+            directory.
         clock: Unix milliseconds. rng: source of jitter.
 
     An exception in the body of the context comes out as it is. A failure of the client itself is
@@ -118,6 +128,9 @@ class LightClient:
         data_dir: str | PathLike[str] | StateStorage | None = None,
         weak_subjectivity_epochs: int | None = None,
         allow_stale_trusted_root: bool = False,
+        min_providers: int = 1,
+        conflict_policy: ConflictPolicy | str = ConflictPolicy.HALT,
+        evidence_dir: str | PathLike[str] | None = None,
         clock: Callable[[], int] = wall_clock_ms,
         rng: random.Random | None = None,
     ) -> None:
@@ -136,10 +149,19 @@ class LightClient:
         self._clock = clock
         self._finalized = HeaderFeed("finalized", on_finalized_header)
         self._optimistic = HeaderFeed("optimistic", on_optimistic_header)
-        self._fetcher = Fetcher.over(self.processor, _opened(transports), clock, self._deliver)
-        self._follower = Follower(self._fetcher, clock, (rng or random.Random()).uniform)
+        uniform = (rng or random.Random()).uniform
+        self._fetcher = Fetcher.over(
+            self.processor, _opened(transports), clock, self._deliver, uniform
+        )
+        self._fetcher.require(min_providers)
+        self._reporter = ConflictReporter(
+            self.processor, conflict_policy, evidence_directory(evidence_dir, data_dir)
+        )
+        self._fetcher.on_conflict = self._reporter.report
+        self._follower = Follower(self._fetcher, clock, uniform)
         self._listener = Listener(self._fetcher, clock)
         self.watch = Watch(self._fetcher, clock, lambda: self._sync_progress()[0])
+        self.measures = Measures(self._fetcher)
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
         if self._dumper is not None:
             self._listener.on_failure.append(self._dumper.note_failure)
@@ -204,7 +226,7 @@ class LightClient:
             if self._has_ended:
                 return
             if self._restored is not None:
-                await self._deliver(self._restored)
+                await self._deliver(self._fetcher.confirmations.withhold(self._restored))
             if self.persistence is not None:
                 self._tasks.start_soon(self._guarded, self.persistence.run)
             self._tasks.start_soon(self._guarded, self._follow)
@@ -319,13 +341,34 @@ class LightClient:
             return header
         return require_recent(header, "optimistic", max_age, self._clock())
 
+    def confirmed_finalized_header(self) -> VerifiedHeader | None:
+        """The latest finalized header that ``min_providers`` served; None before that.
+
+        The trusted block counts as confirmed. With one provider, :meth:`finalized_header`.
+        """
+        return self._fetcher.confirmed_finalized_header
+
+    def confirmed_optimistic_header(self) -> VerifiedHeader | None:
+        """The latest optimistic header that ``min_providers`` served; None before that."""
+        return self._fetcher.confirmed_optimistic_header
+
+    @property
+    def min_providers(self) -> int:
+        """How many providers must have served a header for it to count as confirmed."""
+        return self._fetcher.confirmations.min_providers
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """The latest pairs of signed headers that contradict each other; empty, one hopes."""
+        return tuple(self._reporter.conflicts)
+
     def finalized_headers(self) -> HeaderIterator:
-        """The current finalized header, then each new one."""
-        return self._subscribed(self._finalized, self.finalized_header())
+        """The current (confirmed) finalized header, then each new one."""
+        return self._subscribed(self._finalized, self.confirmed_finalized_header())
 
     def optimistic_headers(self) -> HeaderIterator:
-        """The current optimistic header, then each new one."""
-        return self._subscribed(self._optimistic, self.optimistic_header())
+        """The current (confirmed) optimistic header, then each new one."""
+        return self._subscribed(self._optimistic, self.confirmed_optimistic_header())
 
     @staticmethod
     def _subscribed(feed: HeaderFeed, current: VerifiedHeader | None) -> HeaderIterator:
@@ -333,7 +376,7 @@ class LightClient:
         return feed.subscribe(current if feed.latest is None else feed.latest)
 
     async def wait_until_synced(self) -> VerifiedHeader:
-        """Wait for the head of the chain; returns the finalized header then.
+        """Wait for the (confirmed) head of the chain; returns the finalized header then.
 
         Raises:
             LightClientError: a failure that cannot heal.
@@ -341,7 +384,7 @@ class LightClient:
         """
         while True:
             self._raise_failure()
-            finalized = self.finalized_header()
+            finalized = self.confirmed_finalized_header()
             if finalized is not None and self.status.state is SyncState.SYNCED:
                 return finalized
             if self._has_ended:
@@ -358,6 +401,16 @@ class LightClient:
     def providers(self) -> tuple[Provider, ...]:
         """The providers in the order in which they are asked."""
         return tuple(self._fetcher.providers)
+
+    @property
+    def current_slot(self) -> int:
+        """The slot by the client's clock."""
+        return self.network.slot_at_time_ms(self._clock())
+
+    @property
+    def store_bytes(self) -> int | None:
+        """Size of the stored state on disk; None without a data directory."""
+        return None if self.persistence is None else self.persistence.size_bytes()
 
     @property
     def status(self) -> Status:
@@ -387,7 +440,7 @@ class LightClient:
         return sync_progress(
             position,
             position.finalized_period if start is None else start,
-            is_head_recent=is_head_recent(self.optimistic_header(), self.network, now_ms),
+            is_head_recent=is_head_recent(self.confirmed_optimistic_header(), self.network, now_ms),
         )
 
     # Telling ------------------------------------------------------------------------------------

@@ -25,7 +25,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lightclient.client import BlockingLightClient, LightClient, Status, SyncState
+    from lightclient.client import (
+        BlockingLightClient,
+        Health,
+        LightClient,
+        Reason,
+        Status,
+        SyncState,
+    )
     from lightclient.config import Network, network_by_name, resolve_network
     from lightclient.containers import (
         BeaconBlockHeader,
@@ -49,6 +56,7 @@ if TYPE_CHECKING:
         DataDirError,
         DecodeError,
         LightClientError,
+        ListenError,
         MalformedAnswer,
         NotServed,
         NotSyncedError,
@@ -56,6 +64,7 @@ if TYPE_CHECKING:
         ProviderUnavailable,
         RateLimited,
         StaleError,
+        StaleTrustedRoot,
         TransportError,
         UnknownBootstrap,
         UnknownFork,
@@ -109,6 +118,7 @@ _ROOMS = {
         "DataDirError",
         "DecodeError",
         "LightClientError",
+        "ListenError",
         "MalformedAnswer",
         "NotServed",
         "NotSyncedError",
@@ -116,6 +126,7 @@ _ROOMS = {
         "ProviderUnavailable",
         "RateLimited",
         "StaleError",
+        "StaleTrustedRoot",
         "TransportError",
         "UnknownBootstrap",
         "UnknownFork",
@@ -140,7 +151,14 @@ _ROOMS = {
         "sync_position",
         "usable_updates",
     ),
-    "lightclient.client": ("BlockingLightClient", "LightClient", "Status", "SyncState"),
+    "lightclient.client": (
+        "BlockingLightClient",
+        "Health",
+        "LightClient",
+        "Reason",
+        "Status",
+        "SyncState",
+    ),
     "lightclient.transports.base": ("Transport", "UpdateRange"),
     "lightclient.transports.rest": ("RestTransport",),
 }
@@ -173,6 +191,7 @@ __all__ = [
     "FetchOptimisticUpdate",
     "FetchUpdates",
     "ForcedUpdatePolicy",
+    "Health",
     "LightClient",
     "LightClientBootstrap",
     "LightClientError",
@@ -181,6 +200,7 @@ __all__ = [
     "LightClientOptimisticUpdate",
     "LightClientStore",
     "LightClientUpdate",
+    "ListenError",
     "MalformedAnswer",
     "Network",
     "NewFinalizedHeader",
@@ -193,9 +213,11 @@ __all__ = [
     "ProviderRefused",
     "ProviderUnavailable",
     "RateLimited",
+    "Reason",
     "RestTransport",
     "Rule",
     "StaleError",
+    "StaleTrustedRoot",
     "Status",
     "SyncAggregate",
     "SyncCommittee",

@@ -11,6 +11,7 @@ caller's mistakes and for the outside world (files, servers, missing libraries).
     ├── BlsError               a backend that is missing or input it cannot work on     (ValueError)
     ├── DataDirError           the data directory cannot be created, locked or written
     ├── StaleTrustedRoot       what to start from is older than the weak subjectivity period
+    ├── ListenError            an address of this machine that nothing can be served at
     ├── NotSyncedError         asked for a header before there is one
     │   └── StaleError             ... or for a younger one than there is, with its ``age``
     ├── ConflictingHeaders     the committee signed two headers that contradict each other
@@ -53,6 +54,10 @@ class DataDirError(LightClientError):
 
 class StaleTrustedRoot(LightClientError):
     """The trusted block, or the stored state, is older than the weak subjectivity period."""
+
+
+class ListenError(LightClientError):
+    """An address of this machine that nothing can be served at."""
 
 
 class NotSyncedError(LightClientError):

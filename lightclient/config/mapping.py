@@ -73,6 +73,9 @@ def network_from_config_mapping(
     if check_order:
         _check_fork_order(forks, source)
     churn_limit_quotient = reader.uint("CHURN_LIMIT_QUOTIENT", defaults.churn_limit_quotient)
+    min_validator_withdrawability_delay = reader.uint(
+        "MIN_VALIDATOR_WITHDRAWABILITY_DELAY", defaults.min_validator_withdrawability_delay
+    )
     return Network(
         name=name if name is not None else reader.name(),
         preset=_apply_preset_overrides(reader, base),
@@ -87,7 +90,12 @@ def network_from_config_mapping(
             "MAX_BLOBS_PER_BLOCK_ELECTRA", defaults.max_blobs_per_block_electra
         ),
         churn_limit_quotient=churn_limit_quotient,
-        min_epochs_for_block_requests=_read_min_epochs(reader, defaults, churn_limit_quotient),
+        min_validator_withdrawability_delay=min_validator_withdrawability_delay,
+        min_epochs_for_block_requests=_read_min_epochs(
+            reader,
+            defaults,
+            computed=min_validator_withdrawability_delay + churn_limit_quotient // 2,
+        ),
         deposit_chain_id=reader.uint("DEPOSIT_CHAIN_ID", defaults.deposit_chain_id),
         bootstrap_nodes=tuple(bootstrap_nodes),
     )
@@ -229,12 +237,12 @@ def _read_slot_duration_ms(reader: _Reader, base: Preset) -> int:
     return base.slot_duration_ms
 
 
-def _read_min_epochs(reader: _Reader, defaults: ConfigDefaults, churn_limit_quotient: int) -> int:
+def _read_min_epochs(reader: _Reader, defaults: ConfigDefaults, *, computed: int) -> int:
     """MIN_EPOCHS_FOR_BLOCK_REQUESTS, which newer configurations leave to be computed."""
-    key, delay_key = "MIN_EPOCHS_FOR_BLOCK_REQUESTS", "MIN_VALIDATOR_WITHDRAWABILITY_DELAY"
-    if not reader.has(key) and (reader.has("CHURN_LIMIT_QUOTIENT") or reader.has(delay_key)):
-        delay = reader.uint(delay_key, defaults.min_validator_withdrawability_delay)
-        return delay + churn_limit_quotient // 2
+    key = "MIN_EPOCHS_FOR_BLOCK_REQUESTS"
+    parts = ("CHURN_LIMIT_QUOTIENT", "MIN_VALIDATOR_WITHDRAWABILITY_DELAY")
+    if not reader.has(key) and any(map(reader.has, parts)):
+        return computed
     return reader.uint(key, defaults.min_epochs_for_block_requests)
 
 

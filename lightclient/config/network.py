@@ -83,6 +83,7 @@ class Network:
     blob_schedule: tuple[BlobParameters, ...] = ()
     max_blobs_per_block_electra: int = 9
     churn_limit_quotient: int = 65536
+    min_validator_withdrawability_delay: int = 256
     min_epochs_for_block_requests: int = 33024
     deposit_chain_id: int = 1
     bootstrap_nodes: tuple[str, ...] = field(default=(), repr=False)
@@ -176,9 +177,9 @@ class Network:
         """Upper bound of the weak subjectivity period, in epochs, whatever the validator set.
 
         ``MIN_VALIDATOR_WITHDRAWABILITY_DELAY + SAFETY_DECAY * CHURN_LIMIT_QUOTIENT // 200`` of the
-        phase0 weak subjectivity guide with its constants 256 and 10.
+        phase0 weak subjectivity guide, with its SAFETY_DECAY of 10 per cent.
         """
-        return 256 + 10 * self.churn_limit_quotient // 200
+        return self.min_validator_withdrawability_delay + 10 * self.churn_limit_quotient // 200
 
     # Clock arithmetic, milliseconds ------------------------------------------------------------
 

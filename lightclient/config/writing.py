@@ -23,6 +23,7 @@ def config_mapping(network: Network) -> dict[str, Any]:
         "MIN_SYNC_COMMITTEE_PARTICIPANTS": preset.min_sync_committee_participants,
         "UPDATE_TIMEOUT": preset.update_timeout,
         "CHURN_LIMIT_QUOTIENT": network.churn_limit_quotient,
+        "MIN_VALIDATOR_WITHDRAWABILITY_DELAY": network.min_validator_withdrawability_delay,
         "MIN_EPOCHS_FOR_BLOCK_REQUESTS": network.min_epochs_for_block_requests,
         "MAX_BLOBS_PER_BLOCK_ELECTRA": network.max_blobs_per_block_electra,
         "DEPOSIT_CHAIN_ID": network.deposit_chain_id,

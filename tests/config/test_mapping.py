@@ -405,3 +405,11 @@ def test_the_answer_of_a_real_nodes_spec_endpoint_is_read(real_data: Path) -> No
     assert network.preset == MINIMAL
     assert network.fork_epoch("electra") != FAR_FUTURE_EPOCH
     assert network.slot_duration_ms == 1000 * int(recorded["data"]["SECONDS_PER_SLOT"])
+
+
+def test_the_weak_subjectivity_bound_follows_from_what_is_read() -> None:
+    read = network_from_config_mapping(
+        {"CHURN_LIMIT_QUOTIENT": "4096", "MIN_VALIDATOR_WITHDRAWABILITY_DELAY": 1000},
+        preset="mainnet",
+    )
+    assert read.weak_subjectivity_epochs_upper_bound == 1000 + 10 * 4096 // 200

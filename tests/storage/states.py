@@ -6,6 +6,7 @@ from functools import cache
 
 from lightclient.bls import choose_backend
 from lightclient.config import Network
+from lightclient.containers import LightClientObject
 from lightclient.protocol import SignatureVerifier
 from lightclient.storage import StoredState
 from lightclient.sync import Processor
@@ -43,7 +44,12 @@ def states() -> tuple[StoredState, ...]:
     """From the bootstrap to the head, then one with a candidate of a stalled period."""
     made = processor()
     found = [state_of(made, 1)]
-    for value in [*(update(period) for period in range(5)), finality_update(), optimistic_update()]:
+    later: list[LightClientObject] = [
+        *map(update, range(5)),
+        finality_update(),
+        optimistic_update(),
+    ]
+    for value in later:
         made.process(value, NOW)
         found.append(state_of(made, len(found) + 1))
     weak = processor(weak=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lightclient.config import DATA_FORMATS
-from lightclient.containers import default_sync_committee
+from lightclient.containers import LightClientObject, default_sync_committee
 from lightclient.protocol import ACCEPTED, LightClientStore, SignatureVerifier
 from lightclient.sync import (
     ForcedUpdatePolicy,
@@ -58,7 +58,12 @@ def why_not(case: Case, root: bytes = ROOT) -> str | None:
 def test_every_store_on_the_way_can_be_proven_again() -> None:
     made = processor()
     assert why_not(kept(made)) is None
-    for value in [*(update(period) for period in range(5)), finality_update(), optimistic_update()]:
+    later: list[LightClientObject] = [
+        *map(update, range(5)),
+        finality_update(),
+        optimistic_update(),
+    ]
+    for value in later:
         made.process(value, NOW)
         assert why_not(kept(made)) is None
 

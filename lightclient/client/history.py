@@ -117,7 +117,7 @@ class History:
             page = self._pages[0]
             if page.arrived:
                 await self._judge(page, *page.arrived.popleft())
-            elif page.downloads:
+            elif page.downloads or self._able_providers(page):
                 await self._wait()
             else:
                 return  # nobody is left to ask
@@ -235,13 +235,16 @@ class History:
         )
         return True
 
-    def _idle_provider(self, page: _Page) -> Provider | None:
+    def _able_providers(self, page: _Page) -> list[Provider]:
+        """Who may still help with a page, busy or not, best first."""
         out = page.tried | self._liars
         able = [item for item in self._fetcher.asking_order() if item not in out]
         quick = [item for item in able if item not in self._slow]
-        rest = [item for item in self._fetcher.last_resort() if item not in out]
+        return quick or able or [item for item in self._fetcher.last_resort() if item not in out]
+
+    def _idle_provider(self, page: _Page) -> Provider | None:
         busy = {item.provider for item in self._downloads}
-        return next((item for item in quick or able or rest if item not in busy), None)
+        return next((item for item in self._able_providers(page) if item not in busy), None)
 
     async def _download(self, download: _Download, task: FetchUpdates) -> None:
         page = download.page

@@ -108,6 +108,11 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         return self._client.optimistic_header(max_age=max_age)
 
     @property
+    def light_client(self) -> LightClient:
+        """The client behind this face; what of it is awaited belongs to another thread."""
+        return self._client
+
+    @property
     def status(self) -> Status:
         """Where the client stands now."""
         return self._client.status

@@ -143,7 +143,7 @@ class ClockWatch:
     def skew(self, now_ms: int) -> ClockSkew | None:
         """The median of the providers, or what the chain proves if that is more; None: unknown."""
         window_ms = self._epochs_ms(_WINDOW_EPOCHS)
-        recent = [r for r in self._readings.values() if _is_recent(r, now_ms, window_ms)]
+        recent = [r for r in list(self._readings.values()) if _is_recent(r, now_ms, window_ms)]
         proof = self._proof if self._proof and _is_recent(self._proof, now_ms, window_ms) else None
         middle = _median(recent)
         if proof is not None and (middle is None or proof.ahead_ms < middle.ahead_ms):

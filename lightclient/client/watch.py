@@ -6,6 +6,7 @@ is true; it tells, and it ends a client that a fork has left behind.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -46,6 +47,7 @@ class Watch:
         self.clock = ClockWatch(self._network)
         self.schedule = ScheduleWatch(self._network, fetcher.providers, clock)
         self.health = HealthWatch(self._network)
+        self._ticked_at: float | None = None
         self.other_concerns: list[Callable[[], Iterable[Reason]]] = []
         fetcher.on_refused.append(self._note_refused)
         for provider in fetcher.providers:
@@ -83,6 +85,7 @@ class Watch:
 
     async def tick(self) -> None:
         """Do what is due in a slot. Raises as :meth:`run`."""
+        self._ticked_at = time.monotonic()
         if self.clock.tick(self._now_ms()):
             self.schedule.ask_again()
         self.clock.note_header(self._processor.optimistic_header, self._now_ms())
@@ -111,6 +114,10 @@ class Watch:
             store.next_sync_committee is not None,
         )
 
+    def seconds_since_tick(self, monotonic: float) -> float:
+        """Waking seconds since the last tick, by ``time.monotonic``; 0 if there was none yet."""
+        return 0.0 if self._ticked_at is None else monotonic - self._ticked_at
+
     # What is seen -------------------------------------------------------------------------------
 
     def skew(self) -> ClockSkew | None:
@@ -132,7 +139,7 @@ class Watch:
                 finalized_slot=finalized.slot if finalized else None,
                 current_slot=self._network.slot_at_time_ms(now_ms),
                 providers=len(self._fetcher.providers),
-                usable_providers=sum(is_usable(item) for item in self._fetcher.providers),
+                usable_providers=sum(is_usable(p) for p in tuple(self._fetcher.providers)),
                 is_before_genesis=self._network.is_before_genesis_ms(now_ms),
                 is_clock_slow=skew is not None
                 and skew.is_proven
@@ -156,7 +163,7 @@ class Watch:
     def _network_concerns(self) -> list[Reason]:
         wrong = [
             Reason("wrong_network", f"{item.name} serves {item.wrong_network}: it is not asked")
-            for item in self._fetcher.providers
+            for item in tuple(self._fetcher.providers)
             if item.wrong_network is not None
         ]
         return [*wrong, *self.schedule.concerns()]

@@ -1,4 +1,4 @@
-"""Takes updates that providers push, from one provider at a time.
+"""Takes updates that providers push, from one provider at a time, or as many as must agree.
 
 Pushes only make the head come sooner: whether they come on time is seen in the headers, so that a
 provider that pushes old or no updates delays nothing.
@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from lightclient.client.fetching import Fetcher, Provider
+from lightclient.client.fetching import Fetcher
+from lightclient.client.providers import Provider
 from lightclient.containers import LightClientFinalityUpdate, LightClientOptimisticUpdate
-from lightclient.errors import DecodeError, NotServed, TransportError
+from lightclient.errors import DecodeError, MalformedAnswer, NotServed, TransportError
 from lightclient.protocol import Rule, Verdict, VerdictKind
 from lightclient.sync import sync_position
 
@@ -39,18 +40,38 @@ class Listener:
         self._fetcher = fetcher
         self._network = fetcher.processor.network
         self._clock = clock
+        self._listened_to: set[Provider] = set()
         self.on_failure: list[Callable[[Provider, Exception], None]] = []
 
     async def run(self) -> None:
-        """Listen until cancelled."""
+        """Listen until cancelled: to as many providers as it takes to confirm a header."""
+        at_once = self._fetcher.confirmations.min_providers
+        if at_once == 1:
+            await self._listen_in_turn()
+            return
+        async with anyio.create_task_group() as tasks:
+            try:
+                for _ in range(at_once - 1):
+                    tasks.start_soon(self._listen_in_turn)
+                await self._listen_in_turn()
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def _listen_in_turn(self) -> None:
         pause_slots = _LEAST_PAUSE_SLOTS
         while True:
             if self._is_catching_up():
                 await self._sleep(1)
                 continue
             has_heard = False
-            for provider in tuple(self._fetcher.providers):
-                has_heard = await self._listen_to(provider) or has_heard
+            for provider in self._fetcher.asking_order():
+                if provider in self._listened_to:
+                    continue
+                self._listened_to.add(provider)
+                try:
+                    has_heard = await self._listen_to(provider) or has_heard
+                finally:
+                    self._listened_to.discard(provider)
             pause_slots = (
                 _LEAST_PAUSE_SLOTS if has_heard else min(2 * pause_slots, _LONGEST_PAUSE_SLOTS)
             )
@@ -85,6 +106,9 @@ class Listener:
             pass
         except (TransportError, DecodeError) as error:
             provider.note_pause(error, self._clock())
+            if isinstance(error, MalformedAnswer | DecodeError):
+                fetcher = self._fetcher
+                provider.score.note_malformed(self._clock(), fetcher.slot_ms, fetcher.uniform)
             _log_end(provider, str(error))
             for observe in self.on_failure:
                 observe(provider, error)

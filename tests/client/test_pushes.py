@@ -14,7 +14,14 @@ import pytest
 from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
 from lightclient.client.pushes import MAX_PUSHES_A_SLOT, Listener
-from lightclient.errors import DecodeError, NotServed, ProviderUnavailable, RateLimited
+from lightclient.errors import (
+    DecodeError,
+    MalformedAnswer,
+    NotServed,
+    ProviderUnavailable,
+    RateLimited,
+    TransportError,
+)
 from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World, ignore, until
 
 pytestmark = pytest.mark.anyio
@@ -118,7 +125,7 @@ async def test_it_listens_to_one_provider_at_a_time_and_goes_on_when_a_stream_en
     [
         NotServed("no events", provider="bad"),
         ProviderUnavailable("gone", provider="bad"),
-        DecodeError("junk"),
+        TransportError("odd", provider="bad"),
     ],
 )
 async def test_a_stream_that_fails_makes_room_for_the_next_and_is_tried_again(
@@ -204,6 +211,32 @@ async def test_a_provider_that_asked_for_a_pause_is_left_alone() -> None:
         assert stream.opened == 1  # by the client's clock no time has passed
         place.now_ms += 400
         await until(lambda: stream.opened == 2)
+
+
+@pytest.mark.parametrize("error", [DecodeError("junk"), MalformedAnswer("junk", provider="bad")])
+async def test_a_provider_that_pushes_junk_is_left_alone_for_a_while(error: Exception) -> None:
+    place = world()
+    bad = Stream(place, "bad", [], error)
+    good = Stream(place, "good", [place.chain.optimistic_update()])
+    fetcher = await synced_fetcher(place, bad, good)
+    async with listening(place, fetcher):
+        await until(lambda: good.opened >= 2)
+        assert bad.opened == 1
+        place.now_ms += 6 * SLOT_MS
+        await until(lambda: bad.opened == 2)
+
+
+async def test_as_many_are_listened_to_as_must_agree() -> None:
+    place = world()
+    update = place.chain.optimistic_update()
+    streams = [Stream(place, name, [update], "silence") for name in ("one", "two", "three")]
+    fetcher = await synced_fetcher(place, *streams)
+    fetcher.require(2)
+    async with listening(place, fetcher):
+        await until(lambda: sum(item.read for item in streams) == 2)
+        await anyio.sleep(0.05)
+        assert [item.opened for item in streams] == [1, 1, 0]
+    assert [item.closed for item in streams] == [1, 1, 0]
 
 
 async def test_a_stream_that_is_no_generator_will_do() -> None:

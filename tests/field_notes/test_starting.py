@@ -9,6 +9,7 @@ import pytest
 
 from lightclient import LightClientBootstrap, LightClientError, ProviderRefused, UnknownBootstrap
 from lightclient.config import network_by_name
+from lightclient.errors import StaleTrustedRoot
 from lightclient.simulator.habits import Answer, Received, ServerHabits
 from lightclient.transports.base import UpdateRange
 from lightclient.transports.checkpoints import CheckpointService, ask_for_checkpoint
@@ -42,7 +43,7 @@ async def test_an_old_root_is_brought_to_the_head_range_by_range() -> None:
     periods = 140  # more than a request may ask for
     world = make_world(periods * SLOTS_PER_PERIOD + 20)
     transport = Capped(world, "capped")
-    async with client_of(world, transport) as client:
+    async with client_of(world, transport, allow_stale_trusted_root=True) as client:
         head = await synced(client)
         assert client.status.finalized_period == periods
     assert world.slot - head.slot < 16
@@ -182,6 +183,22 @@ async def test_the_weak_subjectivity_period_follows_from_the_configuration(
     name: str, epochs: int
 ) -> None:
     assert network_by_name(name).weak_subjectivity_epochs_upper_bound == epochs
+
+
+async def test_a_root_older_than_that_is_refused_unless_one_insists() -> None:
+    epochs = 260  # the upper bound of the minimal preset is 257
+    world = make_world(epochs * 8 + 20)
+    with pytest.raises(StaleTrustedRoot, match="--allow-stale-trusted-root"):
+        await head_from(world, world.provider())
+    await head_from(world, world.provider(), allow_stale_trusted_root=True)
+    await head_from(world, world.provider(), weak_subjectivity_epochs=300)
+    with pytest.raises(StaleTrustedRoot):
+        await head_from(
+            world,
+            world.provider(),
+            trusted_block_root=world.root(4 * SLOTS_PER_PERIOD),
+            weak_subjectivity_epochs=200,
+        )
 
 
 # Provider lacks LC endpoints --------------------------------------------------------------------

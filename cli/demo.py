@@ -7,14 +7,14 @@ nothing in it knows of the simulation.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,6 @@ from lightclient_cli.screen import status_display
 if TYPE_CHECKING:
     from lightclient.simulator import SimulatedChain
 
-_EXTRA = ("starlette", "hypercorn")
 _SLOT_MS = 125
 _HISTORY_PERIODS = 24
 _PERIODS_A_FORK = 4
@@ -121,7 +120,7 @@ def demo_forks() -> tuple[str, ...]:
     return tuple(fork.name for fork in FORKS[1:-1])
 
 
-def demo_chain(now: float) -> SimulatedChain:
+def demo_chain(now: float, slot_ms: int = _SLOT_MS) -> SimulatedChain:
     """A chain with a long past at Unix time ``now``, which soon reaches its last fork."""
     from lightclient.simulator import SimulatedChain, simulated_network
 
@@ -136,8 +135,8 @@ def demo_chain(now: float) -> SimulatedChain:
         "minimal",
         epochs,
         # Genesis is a whole second, so the clock may stand some slots beyond head_slot.
-        genesis_time=int(now - head_slot * _SLOT_MS / 1000),
-        slot_duration_ms=_SLOT_MS,
+        genesis_time=int(now - head_slot * slot_ms / 1000),
+        slot_duration_ms=slot_ms,
         name="demo",
     )
     dense_from_slot = head_slot - 4 * shape.slots_per_epoch
@@ -148,24 +147,26 @@ def demo_chain(now: float) -> SimulatedChain:
 
 @click.command("demo")
 @click.option("--live-seconds", type=click.FloatRange(0, 10), default=10.0, hidden=True)
-def demo(live_seconds: float) -> int:
+@click.option(
+    "--chaos",
+    "seed",
+    type=click.IntRange(min=0),
+    metavar="SEED",
+    help="Five providers instead of one, of which up to four misbehave in ways that SEED decides.",
+)
+def demo(live_seconds: float, seed: int | None) -> int:
     """Follow a simulated chain through every fork, on this machine alone.
 
-    Needs the extra: pip install "lightclient[demo]". Ends by itself within half a minute; exit code
-    0 if every fork was crossed and nothing honest was refused.
+    Ends by itself within half a minute; exit code 0 if every fork was crossed and nothing honest
+    was refused. With --chaos it ends within a minute; exit code 0 if the client reached the true
+    head and never showed a header that is not of the chain.
     """
-    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise click.UsageError(
-            f"the demo needs {' and '.join(missing)}, which come with an extra:"
-            ' pip install "lightclient[demo]"'
-        )
     logging.getLogger("lightclient").setLevel(logging.CRITICAL)
     # Certificates of the surroundings, perhaps missing, are not for loopback.
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         os.environ.pop(name, None)
     started = time.perf_counter()
-    show = _Demo(started, live_seconds)
+    show = _Demo(started, live_seconds, seed)
     anyio.run(show.run)
     if show.output_error is not None:
         raise show.output_error
@@ -181,12 +182,13 @@ class _Demo:
         output_error: why nothing more could be printed.
     """
 
-    def __init__(self, started: float, live_seconds: float) -> None:
+    def __init__(self, started: float, live_seconds: float, seed: int | None = None) -> None:
         self.exit_code = 1
         self.is_interrupted = False
         self.output_error: OSError | None = None
         self._started = started
         self._live_seconds = live_seconds
+        self._seed = seed
         self._scope: anyio.CancelScope | None = None
         self._write: Callable[[str], None] = click.echo
 
@@ -197,7 +199,7 @@ class _Demo:
             self._scope = anyio.CancelScope()
             if sys.platform != "win32":
                 await tasks.start(self._stop_on_signal)
-            await self._show()
+            await (self._show() if self._seed is None else self._show_chaos(self._seed))
             tasks.cancel_scope.cancel()
 
     async def _stop_on_signal(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -266,20 +268,37 @@ class _Demo:
 
     async def _watch(self, client: LightClient) -> SyncState:
         async with client:
-            with status_display(client) as write:
-                self._write = write or click.echo
+            with self._display(client):
                 try:
                     with anyio.move_on_after(_DEADLINE_SECONDS - self._seconds):
                         await self._until_done(client)
                 except LightClientError as error:
                     self.say(f"The client gave up: {error}")
-                finally:
-                    self._write = click.echo
             failed = [p.last_error for p in client.providers if p.last_error is not None]
             state = client.status.state
             if failed and state is not SyncState.SYNCED:
                 self.say(f"The last request failed: {failed[0]}")
             return state
+
+    @contextmanager
+    def _display(self, client: LightClient) -> Iterator[None]:
+        """Print above the client's status while it is shown."""
+        with status_display(client) as write:
+            self._write = write or click.echo
+            try:
+                yield
+            finally:
+                self._write = click.echo
+
+    async def _show_chaos(self, seed: int) -> None:
+        from lightclient_cli.chaos import SLOT_MS, Chaos
+
+        chain = demo_chain(time.time(), SLOT_MS)
+        root = chain.trusted_block_root(chain.network.preset.slots_per_epoch)
+        assert self._scope is not None
+        with self._scope:
+            chaos = Chaos(seed, chain, self.say, self._display, 2 * self._live_seconds)
+            self.exit_code = 0 if await chaos.run(root) else 1
 
     async def _until_done(self, client: LightClient) -> None:
         await client.wait_until_synced()

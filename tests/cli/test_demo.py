@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -11,14 +10,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lightclient.client import SyncState
-from lightclient.simulator import simulated_network
+from lightclient.simulator import SimulatedChain, simulated_network
+from lightclient.simulator.chaos import Witness
+from lightclient_cli.chaos import Chaos
 from lightclient_cli.demo import DemoRecord, demo_forks
 from tests.cli.conftest import Command
 
@@ -107,19 +108,66 @@ def test_it_ends_in_silence_when_nobody_reads_it_any_more() -> None:
         assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("name", ["starlette", "hypercorn"])
-def test_a_missing_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, command: Command, name: str
-) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda module: None if module == name else find(module)
-    )
-    result = command("demo")
+# Chaos --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_with_most_providers_misbehaving_the_client_reaches_the_true_head(seed: int) -> None:
+    with showing(f"--chaos={seed}", "--live-seconds=3") as process:
+        out, err = process.communicate(timeout=70)
+    assert (process.returncode, err) == (0, ""), out
+    lines = out.splitlines()
+    assert re.fullmatch(rf"Chaos with seed {seed}: [1-3] of 5 are honest\.", lines[0])
+    liars = [line for line in lines if line.endswith(": not honest")]
+    assert 2 <= len(liars) <= 4
+    # Each provider is told of twice: what it will do, and what it did.
+    assert len([line for line in lines if line.startswith("provider ")]) == 10
+    assert any(re.match(r"  faults: \d+ ", line) for line in lines)
+    assert re.search(r"^State: synced, [0-4] slots behind the true head$", out, re.MULTILINE)
+    shown = re.search(r"^Headers shown: (\d+), false ones: 0$", out, re.MULTILINE)
+    assert shown
+    assert int(shown[1]) > 10
+    assert lines[-1] == "The client held."
+
+
+def test_a_seed_is_a_number(command: Command) -> None:
+    result = command("demo", "--chaos=x")
     assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
-    assert name in result.stderr
-    assert 'pip install "lightclient[demo]"' in result.stderr
+    assert "--chaos" in result.stderr
+
+
+def test_a_false_header_is_told_loudly_and_fails() -> None:
+    said: list[str] = []
+    chain = SimulatedChain(simulated_network("minimal"))
+    chain.advance_to(20)
+    chaos = Chaos(1, chain, said.append, lambda _: nullcontext())
+    witness = Witness(chain)
+    header: Any = SimpleNamespace(slot=20, root=chain.head.root)
+    assert witness.see(header)
+    assert witness.slots_behind(header) == 0
+    chaos.note(SyncState.SYNCED, 1)
+    assert chaos.holds(witness)
+    chaos.show(witness, SimpleNamespace(slot=20, root=b"\x11" * 32))  # type: ignore[arg-type]
+    assert not chaos.holds(witness)
+    assert said == [f"FALSE: slot 20 0x{'11' * 32} is not of the chain"]
+
+
+@pytest.mark.parametrize(
+    ("state", "behind", "holds"),
+    [
+        (SyncState.SYNCED, 4, True),
+        (SyncState.SYNCED, 5, False),
+        (SyncState.SYNCED, None, False),
+        (SyncState.SYNCING, 0, False),
+    ],
+)
+def test_only_the_true_head_is_good_enough(
+    state: SyncState, behind: int | None, holds: bool
+) -> None:
+    chain = SimulatedChain(simulated_network("minimal"))
+    chaos = Chaos(1, chain, print, lambda _: nullcontext())
+    chaos.note(state, behind)
+    assert chaos.holds(Witness(chain)) is holds
 
 
 def _record(forks: tuple[str, ...], **verdicts: int) -> DemoRecord:

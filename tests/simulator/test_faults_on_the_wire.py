@@ -127,7 +127,7 @@ async def test_a_refused_connection_is_refused_by_the_system_and_opens_again() -
 async def test_a_flapping_server_goes_down_and_comes_back() -> None:
     # A slot of this preset is 6 s: some 20 to 60 ms each.
     flapping = Flapping(random.Random(1), up_slots=(0.02, 0.03), down_slots=(0.02, 0.03))
-    seen = []
+    seen: list[int] = []
     async with serving(flapping) as (client, _):
         with anyio.fail_after(20):
             while len(set(seen)) < 2 or seen.count(seen[0]) < 3:

@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all it takes; each sets up .venv on its first run.
-# PYTHON=/path/to/python chooses the interpreter; PYTEST_ARGS=, BENCH_ARGS= and ORACLE_ARGS= pass
-# options on.
+# PYTHON=/path/to/python chooses the interpreter; PYTEST_ARGS=, BENCH_ARGS=, ORACLE_ARGS= and
+# FUZZ_ARGS= pass options on.
 
 SHELL = /bin/sh
 VENV = .venv
@@ -8,13 +8,14 @@ PY = $(VENV)/bin/python
 PYTEST_ARGS =
 BENCH_ARGS =
 ORACLE_ARGS =
+FUZZ_ARGS =
 # Tests replace what a module imported (monkeypatch); a cache of their own for options of their own.
 MYPY_TESTS = --explicit-package-bases --implicit-reexport --cache-dir .mypy_cache/tests tests
 # Given on the command line or in the environment; .ci/setup looks for one otherwise.
 export PYTHON
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint format bench bench-peers oracle vectors clean setup-demo setup-test
+.PHONY: help demo test lint format bench bench-peers oracle fuzz vectors clean setup-demo setup-test
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,11 +49,14 @@ bench-peers: setup-test ## the same updates through @lodestar/light-client (from
 oracle: ## compare with the executable specification, one minute (from PyPI; ORACLE_ARGS="--seconds N")
 	@.ci/oracle $(ORACLE_ARGS)
 
+fuzz: setup-test ## fuzz every decoder and the processor, two minutes (FUZZ_ARGS="--seconds N --target T")
+	@.ci/fuzz $(FUZZ_ARGS)
+
 vectors: setup-test ## make vectors/ anew (a test says when that changes anything)
 	@$(PY) -m lightclient.simulator.vectors vectors
 
 clean: ## remove the environment, builds and caches
-	rm -rf $(VENV) .venv-oracle build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .venv-oracle .fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	  .import_linter_cache .coverage .coverage.* htmlcov benchmarks/.cache benchmarks/results \
 	  benchmarks/peers/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,10 +22,10 @@ import anyio.abc
 import click
 
 from lightclient import __version__
-from lightclient.client import LightClient, SyncState, wall_clock_ms
+from lightclient.client import Health, LightClient, SyncState, wall_clock_ms
 from lightclient.config import Network, resolve_network
 from lightclient.errors import ConfigError, LightClientError
-from lightclient.storage import DataDirectory
+from lightclient.storage import StateDirectory
 from lightclient.transports.rest import RestTransport
 from lightclient_cli.logs import StdoutHandler, set_up_logging, wants_colors
 from lightclient_cli.main import first_of
@@ -34,6 +34,7 @@ from lightclient_cli.screen import status_display
 
 _logger = logging.getLogger("lightclient")
 
+_WELL = frozenset((Health.STARTING, Health.SYNCED))
 PATIENCE_SECONDS = 1.5
 """How long stopping may take; then the process ends anyhow."""
 
@@ -78,7 +79,9 @@ class LastResort:
 
 def run(options: dict[str, Any]) -> int:
     """Follow with the command line's options; returns the exit code."""
-    client, transports = _client(options)
+    data_dir = options["data_dir"]
+    storage = None if data_dir is None else StateDirectory(data_dir, wall_clock_ms)
+    client, transports = _client(options, storage)
     log_format = options["log_format"]
     output = set_up_logging(
         options["log_level"],
@@ -95,8 +98,10 @@ def run(options: dict[str, Any]) -> int:
     )
     output.on_lost = follower.stop
     with ExitStack() as stack:
-        if options["data_dir"] is not None:
-            stack.enter_context(DataDirectory(options["data_dir"]))
+        if storage is not None:
+            stack.enter_context(storage)
+        if options["metrics"]:
+            stack.enter_context(_metrics(client, options))
         stack.callback(follower.last_resort.cancel)
         failure = anyio.run(follower.follow)
     if failure is not None:
@@ -104,7 +109,9 @@ def run(options: dict[str, Any]) -> int:
     return 1 if output.is_lost else 0
 
 
-def _client(options: dict[str, Any]) -> tuple[LightClient, list[RestTransport]]:
+def _client(
+    options: dict[str, Any], storage: StateDirectory | None
+) -> tuple[LightClient, list[RestTransport]]:
     if options["trusted_block_root"] is None:
         raise click.UsageError(f"missing --trusted-block-root: {HOW_TO_TRUST}")
     if not options["rest_url"]:
@@ -129,9 +136,18 @@ def _client(options: dict[str, Any]) -> tuple[LightClient, list[RestTransport]]:
         forced_update=options["forced_update"],
         audit_committees=options["audit_committees"],
         dump_dir=options["dump_dir"],
+        data_dir=storage,
+        weak_subjectivity_epochs=options["weak_subjectivity_epochs"],
+        allow_stale_trusted_root=options["allow_stale_trusted_root"],
         second_process=options["second_process"],
     )
     return client, transports
+
+
+def _metrics(client: LightClient, options: dict[str, Any]) -> AbstractContextManager[Any]:
+    from lightclient_cli.metrics_server import MetricsServer
+
+    return MetricsServer(client, options["metrics_address"], options["metrics_port"])
 
 
 def _transport(where: str, url: str, options: dict[str, Any]) -> RestTransport:
@@ -290,6 +306,7 @@ def _log_slot(client: LightClient, slot: int) -> None:
         sync += f" ({status.progress:.2%})"
     head, finalized = client.optimistic_header(), client.finalized_header()
     delay_ms = wall_clock_ms() - network.slot_start_ms(slot)
+    trouble = {} if status.health in _WELL else {"health": status.health.value}
     _logger.info(
         "Slot start",
         extra={
@@ -303,6 +320,7 @@ def _log_slot(client: LightClient, slot: int) -> None:
                 if finalized
                 else "none",
                 "delay": f"{delay_ms}ms",
+                **trouble,
             }
         },
     )

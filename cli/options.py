@@ -20,7 +20,15 @@ LOG_LEVELS = ("trace", "debug", "info", "notice", "warn", "error", "fatal", "non
 LOG_FORMATS = ("auto", "colors", "nocolors", "json")
 _MAX_CONFIG_BYTES = 1 << 16
 _NOT_IN_FILE = frozenset({"config_file", "version", "help"})
-_WHOLE_NUMBERS = frozenset({"genesis_time", "debug_stop_at_epoch", "stop_at_synced_epoch"})
+_WHOLE_NUMBERS = frozenset(
+    {
+        "metrics_port",
+        "weak_subjectivity_epochs",
+        "genesis_time",
+        "debug_stop_at_epoch",
+        "stop_at_synced_epoch",
+    }
+)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -151,6 +159,17 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Finalized block to start from, hex.",
     ),
     click.option(
+        "--weak-subjectivity-epochs",
+        callback=decimal_up_to(UINT64_MAX),
+        metavar="EPOCHS",
+        help="How old that block may be.  [default: the network's upper bound]",
+    ),
+    click.option(
+        "--allow-stale-trusted-root",
+        is_flag=True,
+        help="Start even if it, or the stored state, is older than that.",
+    ),
+    click.option(
         "--rest-url",
         multiple=True,
         metavar="URL",
@@ -165,7 +184,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Header for every request to the --rest-url hosts; repeat for more.",
     ),
     _path("--rest-ca-file", "FILE", "Certificates (PEM) to trust instead of the system's."),
-    _path("--data-dir", "DIR", "Created if missing; one process at a time."),
+    _path("--data-dir", "DIR", "Keep the state there; created if missing, one process at a time."),
     _path("--dump-dir", "DIR", "Keep refused objects there, for the command explain."),
     click.option(
         "--bls-backend",
@@ -189,6 +208,23 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default=True,
         show_default=True,
         help="Use a second core, if there is one, while catching up on many periods.",
+    ),
+    click.option("--metrics", is_flag=True, help="Serve Prometheus metrics, /health and /ready."),
+    click.option(
+        "--metrics-address",
+        default="127.0.0.1",
+        show_default=True,
+        callback=_not_empty,
+        metavar="ADDRESS",
+        help="Address of this machine to serve them at.",
+    ),
+    click.option(
+        "--metrics-port",
+        default="8008",
+        show_default=True,
+        callback=decimal_up_to(65535),
+        metavar="PORT",
+        help="Port to serve them at; 0 for any.",
     ),
     _log_choice("--log-level", LOG_LEVELS, "info"),
     _log_choice("--log-format", LOG_FORMATS, "auto"),

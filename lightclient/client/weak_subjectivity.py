@@ -16,7 +16,7 @@ from lightclient.errors import ConfigError, StaleTrustedRoot
 
 _logger = logging.getLogger("lightclient")
 
-_MS_PER_DAY = 86_400_000
+_MS_PER_MINUTE = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class TrustPeriod:
         age_slots = network.slot_at_time_ms(now_ms) - slot
         if age_slots <= self.bound_epochs * network.preset.slots_per_epoch:
             return
-        age = f"{age_slots * network.slot_duration_ms / _MS_PER_DAY:.1f} days"
+        age = _in_words(age_slots * network.slot_duration_ms)
         epoch_ms = network.preset.slots_per_epoch * network.slot_duration_ms
-        bound = f"{self.bound_epochs * epoch_ms / _MS_PER_DAY:.1f} days"
+        bound = _in_words(self.bound_epochs * epoch_ms)
         if self.is_warning_only:
             _logger.warning(
                 "Starting from what is older than the weak subjectivity period, as you wish",
@@ -73,3 +73,11 @@ class TrustPeriod:
             " --allow-stale-trusted-root (allow_stale_trusted_root=True) if you know that this"
             " one is on the right chain"
         )
+
+
+def _in_words(duration_ms: int) -> str:
+    minutes = duration_ms / _MS_PER_MINUTE
+    if minutes < 100:
+        return f"{minutes:.1f} minutes"
+    hours = minutes / 60
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

@@ -366,3 +366,53 @@ def test_slots_that_passed_while_the_machine_slept_are_not_told(
     anyio.run(follower._watch_slots, 10)
     assert [slot for slot, _ in told] == [11, 12, 500, 501, 20, 21]
     assert stopped == [True, True]
+
+
+# --- what it keeps --------------------------------------------------------------------------------
+
+
+def test_killed_and_started_again_it_goes_on_where_it_was(habits: Served, tmp_path: Path) -> None:
+    options = [*habits.options, f"--data-dir={tmp_path}"]
+    with following(*options) as process:
+        read_until(process, "sync=synced")
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    asked: list[str] = []
+
+    def note(received: Received, answer: Answer) -> Answer:
+        asked.append(received.path)
+        return answer
+
+    habits.habits.intercept = note
+    done = run(*options, "--stop-at-synced-epoch=0")
+    assert done.returncode == 0
+    assert "Going on from the stored state" in done.stdout
+    assert asked
+    assert not [path for path in asked if "bootstrap" in path]
+
+
+def test_an_old_root_is_refused_with_its_age_unless_it_is_wished(chain: Served) -> None:
+    options = [*chain.options, "--weak-subjectivity-epochs=2", "--stop-at-synced-epoch=0"]
+    done = run(*options)
+    assert done.returncode == 1
+    assert re.search(
+        r"Error: the trusted block \(slot \d+\) is \d+\.\d (minutes|hours) old", done.stderr
+    )
+    assert "--allow-stale-trusted-root" in done.stderr
+    assert "New LC" not in done.stdout
+    done = run(*options, "--allow-stale-trusted-root")
+    assert done.returncode == 0
+    assert "older than the weak subjectivity period, as you wish" in done.stdout
+
+
+def test_the_state_of_another_network_is_refused_in_a_sentence(
+    chain: Served, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    assert run(*chain.options, f"--data-dir={data}", "--stop-at-synced-epoch=0").returncode == 0
+    directory = write_network(simulated_network("minimal"), tmp_path / "other")
+    options = [option for option in chain.options if not option.startswith("--network")]
+    done = run(*options, f"--network={directory}", f"--data-dir={data}")
+    assert done.returncode == 1
+    assert "holds the state of network served" in done.stderr
+    assert "choose another directory with --data-dir" in done.stderr

@@ -54,7 +54,7 @@ def test_the_refusal_says_how_old_it_is_and_what_to_do() -> None:
         " most 15.7 days (3532 epochs): "
     )
     assert "--allow-stale-trusted-root" in str(caught.value)
-    with pytest.raises(StaleTrustedRoot, match=r"period is 1\.0 days \(225 epochs\)"):
+    with pytest.raises(StaleTrustedRoot, match=r"period is 24\.0 hours \(225 epochs\)"):
         check(30 * 7200, TrustPeriod(MAINNET, 225))
 
 

@@ -30,7 +30,7 @@ from lightclient.containers import (
     sync_committee_type,
 )
 from lightclient.errors import ConfigError, DecodeError
-from lightclient.protocol import LightClientStore, Rule, Verdict, verdict_of
+from lightclient.protocol import ACCEPTED, LightClientStore, Rule, Verdict, verdict_of
 
 FORMAT_NAME: Final = "lightclient refused object"
 FORMAT_VERSION: Final = 1
@@ -196,8 +196,10 @@ def _store_document(store: LightClientStore) -> dict[str, object]:
 # Reading ------------------------------------------------------------------------------------------
 
 
-def decode_dump(data: bytes) -> RefusedObject:
+def decode_dump(data: bytes, *, may_be_accepted: bool = False) -> RefusedObject:
     """The refused object in a file's content, packed or not.
+
+    Evidence of a conflict has the same form, and its objects may have been accepted.
 
     Raises:
         DecodeError: it is no such file, or holds something that cannot be.
@@ -226,7 +228,7 @@ def decode_dump(data: bytes) -> RefusedObject:
         time_ms=document.number("time_ms", LAST_TIME_MS),
         provider=document.text("provider"),
         refused=_object_of(document.fields("object"), network),
-        verdict=_verdict_of(document.fields("verdict")),
+        verdict=_verdict_of(document.fields("verdict"), may_be_accepted),
         program_version=document.text("program_version"),
     )
 
@@ -333,8 +335,10 @@ def _object_of(fields: _Fields, network: Network) -> LightClientObject | Undecod
         return Undecoded(kind, ssz, "application/octet-stream", data_format.name)
 
 
-def _verdict_of(fields: _Fields) -> Verdict:
+def _verdict_of(fields: _Fields, may_be_accepted: bool) -> Verdict:
     name, values = fields.get("rule"), fields.get("values")
+    if may_be_accepted and name is None:
+        return ACCEPTED
     if name not in tuple(Rule):
         raise fields.fault("rule", "no rule that this program knows")
     if not isinstance(values, dict) or len(values) > _MAX_VALUES:

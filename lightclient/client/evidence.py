@@ -131,7 +131,10 @@ def judge_evidence(first: bytes, second: bytes, backend: Backend) -> EvidenceRep
     Raises:
         DecodeError: a file that is damaged or of another kind, or two that do not belong together.
     """
-    objects = one, two = decode_dump(first), decode_dump(second)
+    objects = one, two = (
+        decode_dump(first, may_be_accepted=True),
+        decode_dump(second, may_be_accepted=True),
+    )
     values = [_update_of(item) for item in objects]
     if one.network != two.network or one.store is None or two.store is None:
         raise DecodeError("the two objects do not belong together")

@@ -6,6 +6,7 @@ once a slot, and what a clock may do: stand still for days, or step back.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -161,12 +162,15 @@ class Follower:
                 at_once=self._fetcher.confirmations.min_providers,
             )
         if self._is_head_older_than(slot - 1):
-            # A head one slot older still is enough: that slot's block may be missing or late.
-            await self._fetcher.perform(
-                FetchOptimisticUpdate(),
-                lambda: not self._is_head_older_than(slot - 2),
-                at_once=self._fetcher.confirmations.min_providers,
-            )
+            needed = self._fetcher.confirmations.min_providers
+            asked = itertools.count(1)
+
+            def is_enough() -> bool:
+                # A head one slot older still is enough: that slot's block may be missing or late.
+                is_one_older_enough = next(asked) >= needed
+                return not self._is_head_older_than(slot - 1 - is_one_older_enough)
+
+            await self._fetcher.perform(FetchOptimisticUpdate(), is_enough, at_once=needed)
         self.next_head_ms = next_poll_ms(self._network, self._clock(), self._uniform)
 
     def _is_head_older_than(self, slot: int) -> bool:

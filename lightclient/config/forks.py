@@ -49,6 +49,8 @@ class Fork:
         payload_has_blob_gas: shape of the payload header that is proven at ``execution_gindex``.
         proves_parent_block_hash: the block hash is that of the parent's payload.
         digest_has_blob_parameters: ``compute_fork_digest`` mixes in the blob schedule.
+        max_payload_size: the most uncompressed bytes of an object of this fork on the network:
+            MAX_PAYLOAD_SIZE, MAX_CHUNK_SIZE and GOSSIP_MAX_SIZE of older specifications.
     """
 
     index: int
@@ -62,6 +64,7 @@ class Fork:
     payload_has_blob_gas: bool = False
     proves_parent_block_hash: bool = False
     digest_has_blob_parameters: bool = False
+    max_payload_size: int = 10 * 2**20
 
 
 ALTAIR_FORMAT: Final = DataFormat("altair", "bare", False, 6, 5, 5, 0)
@@ -72,8 +75,8 @@ GLOAS_FORMAT: Final = DataFormat("gloas", "block_hash", False, 9, 11, 11, 11)
 
 DATA_FORMATS: Final = (ALTAIR_FORMAT, CAPELLA_FORMAT, DENEB_FORMAT, ELECTRA_FORMAT, GLOAS_FORMAT)
 
-PHASE0: Final = Fork(0, "phase0", ALTAIR_FORMAT, 105, 54, 55)
-ALTAIR: Final = Fork(1, "altair", ALTAIR_FORMAT, 105, 54, 55)
+PHASE0: Final = Fork(0, "phase0", ALTAIR_FORMAT, 105, 54, 55, max_payload_size=2**20)
+ALTAIR: Final = Fork(1, "altair", ALTAIR_FORMAT, 105, 54, 55, max_payload_size=2**20)
 BELLATRIX: Final = Fork(2, "bellatrix", ALTAIR_FORMAT, 105, 54, 55)
 CAPELLA: Final = Fork(3, "capella", CAPELLA_FORMAT, 105, 54, 55, 25, 412)
 DENEB: Final = Fork(4, "deneb", DENEB_FORMAT, 105, 54, 55, 25, 812, True)

@@ -23,6 +23,7 @@ async def _follow(options: dict[str, str]) -> None:
         trusted_block_root=options["trusted-block-root"],
         transports=[options["rest-url"]],
         bls_backend=options["bls-backend"],
+        allow_stale_trusted_root=True,
     ) as client:
         async for header in client.optimistic_headers():
             print("optimistic header", header.slot, flush=True)

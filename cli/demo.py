@@ -262,6 +262,7 @@ class _Demo:
             network=record.network,
             trusted_block_root=root,
             transports=[RestTransport(url, http_transport=direct)],
+            allow_stale_trusted_root=True,
             on_finalized_header=show_finalized,
             on_optimistic_header=show_head,
         )

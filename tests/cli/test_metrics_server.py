@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +25,7 @@ from lightclient_cli import metrics_server
 from lightclient_cli.metrics_server import MAX_REQUESTS_AT_ONCE, MetricsServer
 from tests.cli.conftest import Command
 from tests.client.world import World
+from tests.served import past_chain, served
 
 
 @pytest.fixture
@@ -158,7 +164,7 @@ def test_a_port_in_use_ends_the_program_with_one_line(
 def test_without_the_library_the_program_names_the_extra(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigError):
         require_library()
     result = command(*FOLLOW, "--metrics")
@@ -171,3 +177,54 @@ def test_a_port_that_is_none_is_refused(command: Command, port: str) -> None:
     result = command(*FOLLOW, "--metrics", f"--metrics-port={port}")
     assert result.exit_code == 2
     assert "--metrics-port" in result.stderr
+
+
+# The whole program --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_the_follower_becomes_ready_and_tells_so_to_whoever_asks(tmp_path: Path) -> None:
+    with served(past_chain(), tmp_path) as chain:
+        port = _free_port()
+        program = [sys.executable, "-m", "lightclient_cli", *chain.options]
+        program += ["--metrics", f"--metrics-port={port}", "--log-level=warn"]
+        environment = {**os.environ, "HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "127.0.0.1"}
+        with subprocess.Popen(program, env=environment, stdout=subprocess.PIPE) as process:
+            try:
+                document = _once_ready(port)
+                text = _page(port, "/metrics")
+            finally:
+                process.terminate()
+                process.communicate(timeout=30)
+    assert document["health"] == "synced"
+    assert document["head_slot"] >= document["finalized_slot"] > 0
+    # The server's clock is this machine's, and tells the time in its answers.
+    assert abs(document["clock_skew"]) < 5
+    assert 'lightclient_verdicts_total{kind="bootstrap",' in text
+    assert 'lightclient_provider_score{figure="honesty",' in text
+    assert "process_resident_memory_bytes" in text or sys.platform != "linux"
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _page(port: int, path: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def _once_ready(port: int) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            document: dict[str, Any] = json.loads(_page(port, "/ready"))
+            if document["clock_skew"] is not None:
+                return document
+        except OSError:  # not up yet, or 503
+            pass
+        time.sleep(0.1)
+    raise AssertionError("it never became ready")

@@ -449,8 +449,8 @@ class LightClient:
         """Tell all listeners of progress: iterators at once, callbacks one at a time."""
         if self._start_period is None and self._restored is None:
             self._check_age_of_bootstrap(outcome)
-        if self.persistence is not None and outcome is not self._restored:
-            self.persistence.note(outcome)
+        if self.persistence is not None:
+            self.persistence.note()
         for event in outcome.events:
             if self._start_period is None:
                 period = self.network.compute_sync_committee_period_at_slot

@@ -19,7 +19,7 @@ from lightclient.client.providers import Provider
 from lightclient.client.status import Reason
 from lightclient.errors import LightClientError
 from lightclient.storage import StateDirectory, StateStorage, StoredState
-from lightclient.sync import Event, NewFinalizedHeader, Outcome, Processor
+from lightclient.sync import Event, Processor
 from lightclient.transports.scores import ProviderScore
 
 _logger = logging.getLogger("lightclient")
@@ -115,12 +115,15 @@ class Persistence:
 
     # Saving -------------------------------------------------------------------------------------
 
-    def note(self, outcome: Outcome) -> None:
-        """Progress was made: what is worth it is saved soon."""
-        is_head_only = outcome.events and not any(
-            isinstance(event, NewFinalizedHeader) for event in outcome.events
+    def note(self) -> None:
+        """Progress was made: a finalized header or a committee that is new is saved soon."""
+        store, saved = self._processor.store, self._saved
+        is_worth_it = store is not None and (
+            saved is None
+            or store.finalized_header != saved.store.finalized_header
+            or store.next_sync_committee != saved.store.next_sync_committee
         )
-        if not is_head_only and self._wanted is not None:
+        if is_worth_it and self._wanted is not None:
             self._wanted.set()
 
     async def run(self) -> None:

@@ -162,6 +162,29 @@ async def test_a_history_is_not_saved_step_by_step() -> None:
     assert memory.saves <= 4
 
 
+async def test_a_head_alone_is_not_worth_a_save() -> None:
+    world = World(HEAD)
+    memory = Memory()
+    client = world.client(data_dir=memory)
+    async with client:
+        with anyio.fail_after(10):
+            await client.wait_until_synced()
+            header = client.finalized_header()
+            assert header is not None
+            await until(lambda: memory.slot() == header.slot)
+        saves = memory.saves
+        store = client.processor.store
+        assert store is not None
+        assert client.persistence is not None
+        store.optimistic_header = replace(
+            store.optimistic_header, beacon=replace(store.optimistic_header.beacon, slot=HEAD + 1)
+        )
+        client.persistence.note()
+        await anyio.sleep(0.05)
+        assert memory.saves == saves
+    assert memory.saves == saves + 1  # but at the end
+
+
 async def test_nothing_is_saved_twice() -> None:
     world = World(HEAD)
     memory = Memory()

@@ -57,8 +57,13 @@ class Run:
     findings: list[Finding] = field(default_factory=list)
 
 
-def fuzz(target: Target, seconds: float, seed: object, most: int | None = None) -> Run:
-    """Fuzz for so long, or until ``most`` executions. The same seed draws the same inputs."""
+def fuzz(
+    target: Target, seconds: float, seed: object, most: int | None = None, enough: int = 5
+) -> Run:
+    """Fuzz for so long, or until ``most`` executions or ``enough`` findings.
+
+    The same seed draws the same inputs.
+    """
     draw = random.Random(f"{target.name} {seed}")
     seeds = [data for data in target.seeds() if len(data) <= target.max_bytes]
     corpus = list(seeds)
@@ -70,7 +75,7 @@ def fuzz(target: Target, seconds: float, seed: object, most: int | None = None) 
         _execute(target, data, run)
         if len(run.behaviours) > before and len(corpus) < _MAX_KEPT:
             corpus.append(data)
-        if len(run.findings) >= 5:
+        if len(run.findings) >= enough:
             break
     run.seconds = time.monotonic() - start
     run.peak_mb = peak_mb()

@@ -12,6 +12,7 @@ from functools import cache
 from lightclient.bls import choose_backend
 from lightclient.config.forks import DATA_FORMATS
 from lightclient.containers import (
+    AnyUpdate,
     LightClientBootstrap,
     LightClientFinalityUpdate,
     LightClientObject,
@@ -192,6 +193,13 @@ class _Play:
         self._seen.append(f"{value.kind}:{verdict.rule or verdict.kind}")
         if verdict.rule is None or verdict.rule is Rule.NO_PROGRESS:
             self._truth.check_valid(value)
+            if not isinstance(value, LightClientBootstrap):
+                self._check_slots(value)
+
+    def _check_slots(self, value: AnyUpdate) -> None:
+        now = self._network.slot_at_time_ms(self._now_ms)
+        if not value.attested_header.beacon.slot < value.signature_slot <= now:
+            raise Forged(f"a signature of slot {value.signature_slot} at slot {now}")
 
     def _check_store(self) -> None:
         if self._processor.store is not None:

@@ -288,7 +288,10 @@ def _processor_seeds() -> Iterator[bytes]:
     for index in range(len(histories())):
         # All genuine objects in order; then splices, rewordings, damage, and several together.
         yield bytes([index, 1]) + bytes([0, 1]) * 12
-        for action in (6, 12, 18, 24, 25, 27, 28):
+        # The clock set back a little, far, and on.
+        for moved in (0x7F00, 0, 0x9000):
+            yield bytes([index, 1, 26]) + moved.to_bytes(2, "little") + bytes([0, 1]) * 8
+        for action in (6, 12, 18, 23, 24, 27):
             yield bytes([index, 1]) + bytes([0, 1, action, 1, 2, 3, 4, 5, 0, 1]) * 4
 
 

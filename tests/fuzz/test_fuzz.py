@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightclient.containers import LightClientUpdate, default_sync_committee
-from lightclient.protocol import is_finality_update
+from lightclient.protocol import is_finality_update, validation
 from tests.fuzz import plain
 from tests.fuzz.__main__ import _reason, main
 from tests.fuzz.consumer import Consumer
@@ -174,6 +174,15 @@ def test_a_forged_signature_finality_committee_or_header_would_be_noticed() -> N
     ):
         with pytest.raises(Forged):
             truth_of(index).check_valid(forged)
+
+
+@pytest.mark.parametrize("rule", ["_check_signature", "_check_next_sync_committee", "_check_slots"])
+def test_a_processor_that_forgets_a_rule_is_caught(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, rule, lambda *_: None)
+    found = fuzz(TARGETS["processor"], 60, "forgetful", most=400, enough=1).findings
+    assert "Forged: " in found[0].reason
 
 
 # The tools ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from lightclient.client import Health, LightClient, SyncState, wall_clock_ms
 from lightclient.config import Network, resolve_network
 from lightclient.errors import ConfigError, LightClientError
 from lightclient.storage import StateDirectory
+from lightclient.sync import VerifiedHeader
 from lightclient.transports.rest import RestTransport
 from lightclient_cli.logs import StdoutHandler, set_up_logging, wants_colors
 from lightclient_cli.main import first_of
@@ -140,8 +142,15 @@ def _client(
         weak_subjectivity_epochs=options["weak_subjectivity_epochs"],
         allow_stale_trusted_root=options["allow_stale_trusted_root"],
         second_process=options["second_process"],
+        min_providers=options["min_providers"],
+        conflict_policy=options["conflict_policy"],
+        evidence_dir=_evidence_directory(options["data_dir"]),
     )
     return client, transports
+
+
+def _evidence_directory(data_dir: str | None) -> Path | None:
+    return None if data_dir is None else Path(data_dir) / "evidence"
 
 
 def _metrics(client: LightClient, options: dict[str, Any]) -> AbstractContextManager[Any]:
@@ -307,6 +316,10 @@ def _log_slot(client: LightClient, slot: int) -> None:
     head, finalized = client.optimistic_header(), client.finalized_header()
     delay_ms = wall_clock_ms() - network.slot_start_ms(slot)
     trouble = {} if status.health in _WELL else {"health": status.health.value}
+    confirmed: dict[str, str] = {}
+    if client.min_providers > 1:
+        confirmed["confirmed"] = _shown(client.confirmed_optimistic_header())
+        confirmed["confirmed_finalized"] = _shown(client.confirmed_finalized_header())
     _logger.info(
         "Slot start",
         extra={
@@ -315,12 +328,15 @@ def _log_slot(client: LightClient, slot: int) -> None:
                 "epoch": network.compute_epoch_at_slot(slot),
                 "sync": sync,
                 "peers": status.usable_providers,
-                "head": f"{head.root.hex()[:8]}:{head.slot}" if head else "none",
-                "finalized": f"{finalized.root.hex()[:8]}:{finalized.slot}"
-                if finalized
-                else "none",
+                "head": _shown(head),
+                "finalized": _shown(finalized),
+                **confirmed,
                 "delay": f"{delay_ms}ms",
                 **trouble,
             }
         },
     )
+
+
+def _shown(header: VerifiedHeader | None) -> str:
+    return "none" if header is None else f"{header.root.hex()[:8]}:{header.slot}"

@@ -23,6 +23,7 @@ _NOT_IN_FILE = frozenset({"config_file", "version", "help"})
 _WHOLE_NUMBERS = frozenset(
     {
         "metrics_port",
+        "min_providers",
         "weak_subjectivity_epochs",
         "genesis_time",
         "debug_stop_at_epoch",
@@ -173,7 +174,22 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--rest-url",
         multiple=True,
         metavar="URL",
-        help="Beacon node with light client data; repeat for more, asked in turn.",
+        help="Beacon node with light client data; repeat for more, used as one.",
+    ),
+    click.option(
+        "--min-providers",
+        default="1",
+        show_default=True,
+        callback=decimal_up_to(1000),
+        metavar="K",
+        help="How many must have served a header for it to count as confirmed.",
+    ),
+    click.option(
+        "--conflict-policy",
+        type=click.Choice(["halt", "continue"]),
+        default="halt",
+        show_default=True,
+        help="When two headers contradict each other although the committee signed both.",
     ),
     click.option(
         "--rest-header",

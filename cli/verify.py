@@ -49,6 +49,7 @@ _COLOURS = {"accepted": "green", "duplicate": "yellow"}
     metavar="UNIX",
     help="Judge as of this Unix time in seconds. Default: now.",
 )
+@click.option("--evidence", metavar="FOLDER", help="Two conflicting headers, kept as evidence.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--bls-backend", metavar="NAME", help="blst, arkworks or milagro.")
 def verify(
@@ -62,6 +63,7 @@ def verify(
     optimistic_updates: tuple[str, ...],
     at_slot: int | None,
     at_time: int | None,
+    evidence: str | None,
     as_json: bool,
     bls_backend: str | None,
 ) -> int:
@@ -70,7 +72,17 @@ def verify(
     A file is JSON or SSZ: one object, an array, or the Beacon API's update stream; - is standard
     input. Exit code 0 if every object was accepted or a duplicate, 1 if any was refused, 2 for
     arguments or files that cannot be used.
+
+    With --evidence, and then without the other files, the two objects of a folder are judged: exit
+    code 0 if both are signed and contradict each other, else 1.
     """
+    if evidence is not None:
+        from lightclient_cli.evidence import verify_evidence
+
+        given = (trusted_block_root, bootstraps, updates, finality_updates, optimistic_updates)
+        if any(given) or at_slot is not None or at_time is not None:
+            raise click.UsageError("--evidence holds all that is needed: leave the others out")
+        return verify_evidence(evidence, as_json=as_json, bls_backend=bls_backend)
     from lightclient.bls import choose_backend
     from lightclient.config import resolve_network
     from lightclient.config.mapping import parse_root

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightclient.client import (
         BlockingLightClient,
+        ConflictPolicy,
         Health,
         LightClient,
         Reason,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from lightclient.errors import (
         BlsError,
         ConfigError,
+        ConflictingHeaders,
         DataDirError,
         DecodeError,
         LightClientError,
@@ -115,6 +117,7 @@ _ROOMS = {
     "lightclient.errors": (
         "BlsError",
         "ConfigError",
+        "ConflictingHeaders",
         "DataDirError",
         "DecodeError",
         "LightClientError",
@@ -153,6 +156,7 @@ _ROOMS = {
     ),
     "lightclient.client": (
         "BlockingLightClient",
+        "ConflictPolicy",
         "Health",
         "LightClient",
         "Reason",
@@ -182,6 +186,8 @@ __all__ = [
     "BlockingLightClient",
     "BlsError",
     "ConfigError",
+    "ConflictPolicy",
+    "ConflictingHeaders",
     "DataDirError",
     "DecodeError",
     "Event",

@@ -16,8 +16,9 @@ from typing import Any, Self, overload
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from lightclient.client.fetching import Provider
+from lightclient.client.conflicts import Conflict
 from lightclient.client.light_client import LightClient
+from lightclient.client.providers import Provider
 from lightclient.client.status import Status
 from lightclient.client.subscriptions import HeaderIterator
 from lightclient.errors import NotSyncedError
@@ -106,6 +107,19 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         if max_age is None:
             return self._client.optimistic_header()
         return self._client.optimistic_header(max_age=max_age)
+
+    def confirmed_finalized_header(self) -> VerifiedHeader | None:
+        """The latest finalized header that ``min_providers`` served; None before that."""
+        return self._client.confirmed_finalized_header()
+
+    def confirmed_optimistic_header(self) -> VerifiedHeader | None:
+        """The latest optimistic header that ``min_providers`` served; None before that."""
+        return self._client.confirmed_optimistic_header()
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """The latest pairs of signed headers that contradict each other."""
+        return self._client.conflicts
 
     @property
     def light_client(self) -> LightClient:

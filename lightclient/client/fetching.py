@@ -28,8 +28,6 @@ from lightclient.sync import FetchUpdates, Outcome, Processor, Task
 from lightclient.transports.base import Transport
 from lightclient.transports.scores import Uniform
 
-__all__ = ["Fetcher", "Provider"]
-
 # Reasons for a missing bootstrap that waiting may change; the others stay as they are.
 _PASSING_REASONS = frozenset({"not_finalized", "not_told"})
 

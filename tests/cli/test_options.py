@@ -92,6 +92,8 @@ def test_every_option_can_be_set_in_the_environment_and_in_the_file(
         "genesis_validators_root": ROOT,
         "trusted_block_root": ROOT,
         "weak_subjectivity_epochs": 9,
+        "min_providers": 2,
+        "conflict_policy": "continue",
         "allow_stale_trusted_root": True,
         "rest_url": ["http://a", "http://b"],
         "rest_header": ["A: b"],

@@ -221,7 +221,8 @@ class _Babbler(ChainTransport):
 
 
 @pytest.mark.anyio
-async def test_pushed_bytes_that_are_no_object_are_kept(world: World, tmp_path: Path) -> None:
+async def test_pushed_bytes_that_are_no_object_are_kept(tmp_path: Path) -> None:
+    world = TickingWorld(3 * 64 + 20, slot_duration_ms=300)
     async with world.client(_Babbler(world, "good"), dump_dir=tmp_path):
         await until(lambda: list(tmp_path.glob("*.json.gz")), seconds=20)
     [kept] = _kept(tmp_path)

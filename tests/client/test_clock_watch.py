@@ -260,7 +260,7 @@ def future(world: World) -> LightClientOptimisticUpdate:
 
 @pytest.mark.parametrize("kind", ["true", "unsigned", "few", "other verdict", "bootstrap only"])
 def test_only_two_thirds_of_the_committee_prove_a_slow_clock(kind: str) -> None:
-    options = {"participation": lambda slot: 0.6 if slot > HEAD - 6 else 1.0}
+    options: dict[str, Any] = {"participation": lambda slot: 0.6 if slot > HEAD - 6 else 1.0}
     world = World(HEAD, **(options if kind == "few" else {}))
     store, signatures = _store(world), world.processor(0).signatures
     update, verdict = future(world), verdict_of(Rule.SIGNATURE_SLOT_IN_FUTURE)

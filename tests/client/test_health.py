@@ -135,6 +135,10 @@ async def stepped(client: LightClient, world: World, slots: int, *, moves: bool 
         await client.watch.tick()
 
 
+def health_of(client: LightClient) -> Health:
+    return client.status.health
+
+
 def begun(world: World) -> LightClient:
     client = world.client()
     client._delivery = anyio.Lock()
@@ -157,21 +161,21 @@ async def test_a_client_whose_providers_fail_becomes_stale_then_stuck_and_recove
     world = World(HEAD)
     client = begun(world)
     await stepped(client, world, 8)
-    assert client.status.health is Health.SYNCED
+    assert health_of(client) is Health.SYNCED
     transport = client.providers[0].transport
     transport.error = ProviderUnavailable("down", provider="good")  # type: ignore[attr-defined]
     await stepped(client, world, 2 * SLOTS_PER_EPOCH - 2)
-    assert client.status.health is Health.SYNCED
+    assert health_of(client) is Health.SYNCED
     await stepped(client, world, 4)
     status = client.status
     assert status.health is Health.STALE
     assert [reason.code for reason in status.reasons] == ["no_provider", "head_behind"]
     await stepped(client, world, 3 * SLOTS_PER_EPOCH)
-    assert client.status.health is Health.STUCK
+    assert health_of(client) is Health.STUCK
     transport.error = None  # type: ignore[attr-defined]
     client._follower.next_sync_ms = client._follower.next_head_ms = 0
     await stepped(client, world, 4 * SLOTS_PER_EPOCH)
-    assert client.status.health is Health.SYNCED
+    assert health_of(client) is Health.SYNCED
     told = lines(caplog)
     assert told[:2] == [("WARNING", "Stale"), ("WARNING", "Stuck")]
     assert told[-1] == ("INFO", "Synced again")
@@ -186,9 +190,9 @@ async def test_after_days_of_sleep_it_is_stale_at_once_and_never_stuck() -> None
     await stepped(client, world, 8)
     world.go_to(world.slot + 3 * SLOTS_PER_PERIOD)
     await client.watch.tick()
-    assert client.status.health is Health.STALE
+    assert health_of(client) is Health.STALE
     await stepped(client, world, 20)
-    assert client.status.health is Health.SYNCED
+    assert health_of(client) is Health.SYNCED
 
 
 async def test_finality_that_stops_and_comes_back_is_told_once_each(
@@ -200,7 +204,7 @@ async def test_finality_that_stops_and_comes_back_is_told_once_each(
     client = begun(world)
     await stepped(client, world, 18 * SLOTS_PER_EPOCH)
     assert lines(caplog) == [("WARNING", "Finality lags"), ("INFO", "Finality is back")]
-    assert client.status.health is Health.SYNCED
+    assert health_of(client) is Health.SYNCED
 
 
 async def test_nothing_is_told_while_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
@@ -219,7 +223,7 @@ async def test_over_fork_and_period_boundaries_a_client_stays_well(
     await stepped(client, world, 10)
     for _ in range(12 * SLOTS_PER_EPOCH):
         await stepped(client, world, 1)
-        assert client.status.health is Health.SYNCED
+        assert health_of(client) is Health.SYNCED
     assert caplog.records == []
 
 
@@ -246,8 +250,8 @@ async def test_a_clock_set_back_leaves_the_headers_and_says_what_is_wrong() -> N
     await client.watch.tick()
     assert client.optimistic_header() == head
     assert "clock_slow" in [reason.code for reason in client.status.reasons]
-    assert client.status.health is Health.STALE
+    assert health_of(client) is Health.STALE
     world.go_to(HEAD + 20)
     await stepped(client, world, 5)
-    assert client.status.health is Health.SYNCED
+    assert health_of(client) is Health.SYNCED
     assert client.status.reasons == ()

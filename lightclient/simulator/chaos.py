@@ -136,7 +136,9 @@ def _acts(
     starts = 0.0
     while starts < seconds:
         names = rng.sample(tuple(offered), min(rng.randint(1, _MOST_FAULTS), len(offered)))
-        faults = tuple((name, rng.choice(_CHANCES)) for name in names)
+        chances = [rng.choice(_CHANCES) for _ in names]
+        chances[:1] = [1.0]  # no act without effect
+        faults = tuple(zip(names, chances, strict=True))
         # The first act is never honest, or there would be nothing to survive at the start.
         yield Act(starts, () if starts and rng.random() < _PAUSE_CHANCE else faults)
         starts += rng.uniform(*act_seconds)

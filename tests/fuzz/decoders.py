@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lightclient.client.diagnosis import findings, judge_again
 from lightclient.client.dumps import decode_dump
+from lightclient.client.evidence import judge_evidence
 from lightclient.client.schedules import other_network, schedule_changes
 from lightclient.config import PRESETS, Network, network_from_config_mapping
 from lightclient.config.forks import DATA_FORMATS, FORKS
@@ -310,6 +311,19 @@ def fuzz_dump(data: bytes) -> str:
     for sentence in findings(dump, backend):
         assert len(sentence) < 2000
     return str(verdict.rule)
+
+
+def fuzz_evidence(data: bytes) -> str:
+    """Two files that are to contradict each other, the first behind its length."""
+    chosen = Consumer(data)
+    first = chosen.take(chosen.number(3))
+    try:
+        report = judge_evidence(first, chosen.rest(), signatures().backend)
+    except DecodeError as error:
+        return words_of(error)
+    # No committee of the vectors has signed two truths.
+    assert report.conflict is None, report.conflict
+    return f"{report.verdicts[0].rule} {report.verdicts[1].rule}"
 
 
 def fuzz_snappy(data: bytes) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lightclient.client.dumps import RefusedObject, encode_dump
 from lightclient.config import config_mapping
-from lightclient.containers import ObjectKind, Undecoded, object_type, to_json
-from lightclient.protocol import Rule, verdict_of
+from lightclient.containers import LightClientObject, ObjectKind, Undecoded, object_type, to_json
+from lightclient.protocol import ACCEPTED, Rule, Verdict, verdict_of
 from lightclient.simulator.vector_files import snappy_block
 from lightclient.storage.sealed_file import SealedFile
 from lightclient.storage.state import SCHEMA_VERSION, StoredState, encode_state
@@ -215,25 +215,37 @@ def _played(index: int) -> Processor:
     return processor
 
 
+def _dump_of(index: int, refused: LightClientObject | Undecoded, verdict: Verdict) -> bytes:
+    history, store = histories()[index], _played(index).store
+    assert store is not None
+    dump = RefusedObject(
+        network=history.network,
+        trusted_block_root=history.trusted_block_root,
+        store=store.copy(),
+        time_ms=history.network.slot_start_ms(history.last_slot + 1),
+        provider="https://node.example",
+        refused=refused,
+        verdict=verdict,
+        program_version="0.1.0",
+    )
+    # Unpacked: nothing is learnt from damaging a compressed stream.
+    return zlib.decompress(encode_dump(dump), wbits=31)
+
+
 def _dump_seeds() -> Iterator[bytes]:
     for index in (0, 3, 6, 9, 13, 15):
-        history, processor = histories()[index], _played(index)
-        assert processor.store is not None
-        for refused in (history.objects[-1], Undecoded(ObjectKind.UPDATE, b"\x01")):
-            reason = {"reason": "x"} if isinstance(refused, Undecoded) else _VALUES
-            rule = Rule.UNDECODABLE if isinstance(refused, Undecoded) else Rule.BAD_SIGNATURE
-            dump = RefusedObject(
-                network=history.network,
-                trusted_block_root=history.trusted_block_root,
-                store=processor.store.copy(),
-                time_ms=history.network.slot_start_ms(history.last_slot + 1),
-                provider="https://node.example",
-                refused=refused,
-                verdict=verdict_of(rule, **reason),
-                program_version="0.1.0",
-            )
-            # Unpacked: nothing is learnt from damaging a compressed stream.
-            yield zlib.decompress(encode_dump(dump), wbits=31)
+        last = histories()[index].objects[-1]
+        yield _dump_of(index, last, verdict_of(Rule.BAD_SIGNATURE, **_VALUES))
+        undecoded = Undecoded(ObjectKind.UPDATE, b"\x01")
+        yield _dump_of(index, undecoded, verdict_of(Rule.UNDECODABLE, reason="x"))
+
+
+def _evidence_seeds() -> Iterator[bytes]:
+    for index in (0, 3, 9):
+        *_, one, two = histories()[index].objects
+        for first, second in ((one, two), (two, two)):
+            dumped = _dump_of(index, first, ACCEPTED)
+            yield len(dumped).to_bytes(3, "little") + dumped + _dump_of(index, second, ACCEPTED)
 
 
 _VALUES: dict[str, object] = {
@@ -321,6 +333,7 @@ TARGETS: dict[str, Target] = {
         Target("address", decoders.fuzz_address, _address_seeds, 1024),
         Target("config", decoders.fuzz_config, _config_seeds, 8192),
         Target("dump", decoders.fuzz_dump, _dump_seeds, 32_768),
+        Target("evidence", decoders.fuzz_evidence, _evidence_seeds, 65_536),
         Target("snappy", decoders.fuzz_snappy, _snappy_seeds),
         Target("state", decoders.fuzz_state, _state_seeds, 32_768),
         Target("state-file", decoders.fuzz_state_file, _state_file_seeds, 65_536),

@@ -25,7 +25,7 @@ from tests.fuzz.targets import TARGETS, Target
 from tests.fuzz.truth import Forged
 
 # Whose inputs are sequences of steps, or are judged again and again.
-_SLOW = ("processor", "dump")
+_SLOW = ("processor", "dump", "evidence")
 every_target = pytest.mark.parametrize("name", TARGETS)
 # All but the processor, whose inputs are sequences of choices: any bytes are as good as any.
 every_decoder = pytest.mark.parametrize("name", [name for name in TARGETS if name != "processor"])

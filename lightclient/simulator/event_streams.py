@@ -25,20 +25,22 @@ _V0_SUFFIX = "_v0"
 
 
 class EventStreams:
-    """Listens to a chain from its making until :meth:`close`."""
+    """Listens to a chain while there are subscribers."""
 
     def __init__(self, chain: SimulatedChain, habits: ServerHabits) -> None:
         self.chain = chain
         self.habits = habits
         self._subscribers: dict[MemoryObjectSendStream[bytes], frozenset[str]] = {}
-        chain.listeners.append(self._publish)
 
     def close(self) -> None:
-        """End every stream and listen no more."""
-        self.chain.listeners.remove(self._publish)
-        for stream in self._subscribers:
-            stream.close()
-        self._subscribers.clear()
+        """End every stream."""
+        for stream in list(self._subscribers):
+            self._leave(stream)
+
+    def _leave(self, stream: MemoryObjectSendStream[bytes]) -> None:
+        stream.close()
+        if self._subscribers.pop(stream, None) is not None and not self._subscribers:
+            self.chain.listeners.remove(self._publish)
 
     def subscribe(self, request: Received) -> AsyncIterator[bytes]:
         """The stream that a request asks for, an event a piece. Raises Refusal."""
@@ -52,14 +54,15 @@ class EventStreams:
 
     async def _events(self, topics: frozenset[str]) -> AsyncIterator[bytes]:
         send, receive = anyio.create_memory_object_stream[bytes](_STREAM_BUFFER)
+        if not self._subscribers:
+            self.chain.listeners.append(self._publish)
         self._subscribers[send] = topics
         try:
             yield b":\n\n"
             async for event in receive:
                 yield event
         finally:
-            self._subscribers.pop(send, None)
-            send.close()
+            self._leave(send)
             receive.close()
 
     def _known_topics(self) -> frozenset[str]:
@@ -73,8 +76,6 @@ class EventStreams:
 
     def _publish(self, block: SimulatedBlock) -> None:
         """Push what a new block brings to all subscribers."""
-        if not self._subscribers:
-            return
         self._push("head", {"slot": str(block.slot), "block": "0x" + block.root.hex()})
         if self.chain.is_latest_finality(block):
             self._push_latest(ObjectKind.FINALITY_UPDATE)
@@ -97,5 +98,4 @@ class EventStreams:
                     stream.send_nowait(event)
                 except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
                     # Too slow to follow: the stream ends, as a node's does.
-                    self._subscribers.pop(stream, None)
-                    stream.close()
+                    self._leave(stream)

@@ -47,7 +47,7 @@ async def serve(
     """
     listener = listen(port)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = _Server(chain, ServerHabits() if habits is None else habits, clock)
+    server = SimulatedNode(chain, ServerHabits() if habits is None else habits, clock)
     failure: Exception | None = None
     try:
         async with anyio.create_task_group() as tasks:
@@ -75,11 +75,18 @@ async def grow(chain: SimulatedChain, clock: Callable[[], int] = wall_clock_ms) 
         await anyio.sleep(max(next_slot_ms - clock(), 1) / 1000)
 
 
-class _Server:
-    """What all requests have in common."""
+class SimulatedNode:
+    """A beacon node that answers requests, whatever way they come.
+
+    Args:
+        clock: of the node, Unix milliseconds; it shows in the Date header.
+    """
 
     def __init__(
-        self, chain: SimulatedChain, habits: ServerHabits, clock: Callable[[], int]
+        self,
+        chain: SimulatedChain,
+        habits: ServerHabits,
+        clock: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self.chain = chain
         self.habits = habits
@@ -87,9 +94,11 @@ class _Server:
         self._clock = clock
 
     def is_down(self) -> bool:
+        """Whether connections are refused now."""
         return self.habits.faults.is_down(self.chain)
 
     async def respond(self, request: Received) -> Response:
+        """Answer a request. Raises ConnectionLost where there is no answer."""
         self.habits.received.append(request)
         episode = self.habits.faults.begin(asked_by(request, self.habits), self.chain)
         if self.habits.delay_seconds:

@@ -68,9 +68,10 @@ def main(arguments: list[str]) -> int:
             f"{len(result.findings):>10}"
         )
         for path, reason in result.findings:
-            _say(f"  {path.relative_to(CHECKOUT)}: {reason.strip().splitlines()[-1][:160]}")
             shown = path.relative_to(CHECKOUT)
-            _say(f'  again: make fuzz FUZZ_ARGS="--target {name} --repeat {shown}"')
+            _say(f"  {shown}: {reason.strip().splitlines()[-1][:160]}")
+            how = f"--repeat {shown}" if path.suffix != ".txt" else f"--seed {options.seed}"
+            _say(f'  again: make fuzz FUZZ_ARGS="--target {name} {how}"')
     _say("no findings" if not found else f"{found} findings")
     return 1 if found else 0
 
@@ -111,11 +112,9 @@ def _plain(name: str, seconds: int, seed: str, folder: Path) -> Result:
     arguments = ["tests.fuzz.plain", name, str(seconds), seed, str(folder)]
     process = _child(arguments, seconds)
     if process is None or process.returncode != 0:
-        how = "hung" if process is None else f"ended with {process.returncode}"
-        said = "" if process is None else process.stderr[-2000:]
-        path = folder / f"{name}-seed-{seed}.txt"
-        path.write_text(said)
-        return Result(findings=[(path, f"the process {how} (seed {seed})")])
+        path = folder / f"{name}-log-{seed}.txt"
+        path.write_text("" if process is None else process.stderr[-20_000:])
+        return Result(findings=[(path, "the process hung" if process is None else _ended(process))])
     told = json.loads(process.stdout.splitlines()[-1])
     findings = [(Path(path), reason) for path, reason in told["findings"]]
     return Result(told["executions"], told["coverage"], told["peak_mb"], findings)
@@ -127,8 +126,8 @@ def _guided(name: str, seconds: int, seed: str, folder: Path) -> Result:
     arguments = ["tests.fuzz.guided", name, str(seconds), seed, str(corpus), str(folder)]
     process = _child(arguments, seconds)
     if process is None:
-        path = folder / f"{name}-hung-{seed}"
-        path.write_bytes(b"")
+        path = folder / f"{name}-log-{seed}.txt"
+        path.write_text("")
         return Result(findings=[(path, "the process hung")])
     said = process.stderr
     executed = [*_EXECUTED.findall(said), *_COUNTED.findall(said)]
@@ -142,8 +141,13 @@ def _guided(name: str, seconds: int, seed: str, folder: Path) -> Result:
     if process.returncode != 0 and not result.findings:
         path = folder / f"{name}-log-{seed}.txt"
         path.write_text(said[-20_000:])
-        result.findings.append((path, f"the process ended with {process.returncode}"))
+        result.findings.append((path, _ended(process)))
     return result
+
+
+def _ended(process: subprocess.CompletedProcess[str]) -> str:
+    last = (process.stderr.strip().splitlines() or [""])[-1]
+    return f"the process ended with {process.returncode}: {last}"
 
 
 def _reason(said: str) -> str:

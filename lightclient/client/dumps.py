@@ -35,8 +35,8 @@ from lightclient.protocol import ACCEPTED, LightClientStore, Rule, Verdict, verd
 FORMAT_NAME: Final = "lightclient refused object"
 FORMAT_VERSION: Final = 1
 MAX_DUMP_BYTES: Final = 2 * 1024 * 1024
-"""Of a file, packed or not. A mainnet update with the store before it takes 210 KB, packed 110; half
-a megabyte of JSON that is no object at all takes twice that in hex."""
+"""Of a file, packed or not. A mainnet update with the store before it takes 210 KB, packed 110;
+half a megabyte of JSON that is no object at all takes twice that in hex."""
 MAX_UNDECODED_BYTES: Final = 640 * 1024
 """Of bytes that are no object no more than these are kept, which is all that a transport lets in
 for one."""

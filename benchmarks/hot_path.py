@@ -19,11 +19,11 @@ from benchmarks.inputs import Inputs
 from benchmarks.scale import REFERENCE_MS, BareCheck
 from lightclient.bls import (
     Backend,
-    SecondProcess,
     available_backends,
     backend_by_name,
     best_batch_size,
 )
+from lightclient.client.second_process import SecondProcess
 from lightclient.containers import LightClientUpdate, ObjectKind, decode_ssz
 from lightclient.protocol import VerdictKind
 from lightclient.sync import Processor

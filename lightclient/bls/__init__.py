@@ -12,7 +12,7 @@ from lightclient.bls.batch import (
     verify_together,
 )
 from lightclient.bls.committee import CommitteeKeys
-from lightclient.bls.second_process import SecondProcess, usable_cores
+from lightclient.bls.questions import ANSWER_HOLDS, ANSWER_READY, question
 from lightclient.bls.selection import (
     BACKEND_NAMES,
     BACKEND_VARIABLE,
@@ -21,15 +21,17 @@ from lightclient.bls.selection import (
     choose_backend,
     why_unusable,
 )
-from lightclient.bls.shared_check import SharedCheck
+from lightclient.bls.shared_check import OtherProcess, SharedCheck
 
 __all__ = [
+    "ANSWER_HOLDS",
+    "ANSWER_READY",
     "BACKEND_NAMES",
     "BACKEND_VARIABLE",
     "Backend",
     "CommitteeKeys",
     "CommitteeSignature",
-    "SecondProcess",
+    "OtherProcess",
     "SharedCheck",
     "available_backends",
     "backend_by_name",
@@ -37,7 +39,7 @@ __all__ = [
     "choose_backend",
     "eth_fast_aggregate_verify",
     "proves_each",
-    "usable_cores",
+    "question",
     "verify_together",
     "why_unusable",
 ]

@@ -8,17 +8,47 @@ whatever gathering (proofs, a committee's root) costs beside checking.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from lightclient.bls.backend import Backend
 from lightclient.bls.batch import CommitteeSignature, verify_together
-from lightclient.bls.second_process import HOLDS, SecondProcess
+from lightclient.bls.questions import ANSWER_HOLDS
 
 _LOT: Final = 6
 """A smaller lot costs more in final exponentiations than the better division saves."""
 _AHEAD: Final = 2
 """So many lots are with the second process at most: one that it checks, and one to go on with."""
+
+
+class OtherProcess(Protocol):
+    """Another process of this program that checks signatures; may come and go at any time."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for questions."""
+        ...
+
+    def start(self) -> None:
+        """Start it, unless it runs or cannot be had. Does not wait."""
+        ...
+
+    def close(self) -> None:
+        """End it. Does not wait; may be called twice."""
+        ...
+
+    def ask(self, signatures: Sequence[CommitteeSignature]) -> bool:
+        """Hand over signatures to be checked together; False if they are to be checked here."""
+        ...
+
+    def answers(self, *, wait: bool = False) -> bytes | None:
+        """A byte for each answer that has come, oldest first; None if no more will come.
+
+        Args:
+            wait: for at least one, if nothing has come.
+        """
+        ...
 
 
 class SharedCheck:
@@ -30,7 +60,7 @@ class SharedCheck:
         second: None if there is no second process; then all are checked at once, and here.
     """
 
-    def __init__(self, backend: Backend, second: SecondProcess | None) -> None:
+    def __init__(self, backend: Backend, second: OtherProcess | None) -> None:
         self._backend = backend
         self._second = second if second is not None and second.is_ready else None
         self._gathered: list[CommitteeSignature] = []
@@ -97,4 +127,4 @@ class SharedCheck:
             return
         for answer in answers:
             self._away.popleft()
-            self._hold = self._hold and answer == HOLDS[0]
+            self._hold = self._hold and answer == ANSWER_HOLDS[0]

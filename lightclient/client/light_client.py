@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, overload
 import anyio
 import anyio.abc
 
-from lightclient.bls import Backend, SecondProcess, choose_backend, usable_cores
+from lightclient.bls import Backend, choose_backend
 from lightclient.client.conflicts import Conflict, ConflictPolicy
 from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
@@ -27,6 +27,7 @@ from lightclient.client.measures import Measures
 from lightclient.client.providers import Provider
 from lightclient.client.pushes import Listener
 from lightclient.client.reporting import ConflictReporter, evidence_directory
+from lightclient.client.second_process import SecondProcess, usable_cores
 from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
 from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
 from lightclient.client.watch import Watch, is_usable

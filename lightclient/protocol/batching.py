@@ -72,16 +72,26 @@ def walk_light_client_updates(
 def signatures_hold(steps: Sequence[Step], verifier: SignatureVerifier, check: SharedCheck) -> bool:
     """Whether all signatures of a walk hold; False says only that single processing must decide.
 
-    Where a batch cannot prove each signature by itself, an update that the store keeps
-    (``best_valid_update``) has its own checked as well.
+    Where a batch cannot prove each signature by itself, those of updates that the store is left
+    with are checked singly as well: a candidate for a forced update, and whatever brought a header
+    or the next committee, as who keeps the store keeps those to prove it by.
     """
     if not check.all_hold():
         return False
-    if proves_each(verifier.backend):
+    if proves_each(verifier.backend) or not steps:
         return True
-    kept = steps[-1].store.best_valid_update if steps else None
+    left = steps[-1].store
     return all(
         step.signature.is_valid()
         for step in steps
-        if step.update is kept and step.signature is not None
+        if step.signature is not None and _is_left_with(left, step.update)
+    )
+
+
+def _is_left_with(store: LightClientStore, update: LightClientUpdate) -> bool:
+    return (
+        update is store.best_valid_update
+        or update.finalized_header is store.finalized_header
+        or update.attested_header is store.optimistic_header
+        or update.next_sync_committee is store.next_sync_committee
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lightclient.bls import Backend, SecondProcess, SharedCheck, choose_backend
+from lightclient.bls import Backend, OtherProcess, SharedCheck, choose_backend
 from lightclient.config.network import GENESIS_SLOT, Network
 from lightclient.containers import (
     AnyUpdate,
@@ -112,7 +112,7 @@ class Processor:
         forced_update: ForcedUpdatePolicy = ForcedUpdatePolicy.NEVER,
         audit_committees: bool = False,
         clock: Clock | None = None,
-        second_process: SecondProcess | None = None,
+        second_process: OtherProcess | None = None,
     ) -> None:
         if trusted_block_root is not None and len(trusted_block_root) != 32:
             raise ConfigError(

@@ -8,23 +8,18 @@ cannot be had, or is lost, whoever asked checks for itself: nothing depends on i
 from __future__ import annotations
 
 import logging
-import marshal
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, Final
+from contextlib import contextmanager
+from typing import Final
 
-from lightclient.bls.backend import Backend
-from lightclient.bls.batch import CommitteeSignature, SignatureParts, verify_parts_together
+from lightclient.bls import ANSWER_READY, Backend, CommitteeSignature, question
 
 _logger = logging.getLogger("lightclient")
 
-_READY: Final = b"R"
-HOLDS: Final = b"1"
-_LENGTH_BYTES: Final = 4
 _MAX_ANSWERS: Final = 64
 _MAX_ABSENT: Final = 64
 """Summing more keys than this is not worth telling another process about."""
@@ -33,8 +28,11 @@ _PATIENCE_SECONDS: Final = 30.0
 
 # The search path is the parent's, neither the current directory's nor the environment's.
 _PROGRAM: Final = (
-    "import sys; sys.path[:] = sys.argv[2:]; "
-    "from lightclient.bls.second_process import serve; serve(sys.argv[1])"
+    "import signal, sys; sys.path[:] = sys.argv[2:]; "
+    # Ctrl-C is meant for the parent, with which the process ends anyhow.
+    "signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "from lightclient.bls.questions import serve; "
+    "serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)"
 )
 
 
@@ -90,16 +88,15 @@ class SecondProcess:
         parts = [item.parts() for item in signatures]
         if any(part is None or len(part.absent) > _MAX_ABSENT for part in parts):
             return False
-        frame = marshal.dumps([tuple(part) for part in parts if part is not None])
         try:
-            running.write(len(frame).to_bytes(_LENGTH_BYTES, "little") + frame)
+            running.write(question([part for part in parts if part is not None]))
         except OSError as error:
             self._give_up(error)
             return False
         return True
 
     def answers(self, *, wait: bool = False) -> bytes | None:
-        """Answers that have come, oldest first, a byte each: ``HOLDS`` or another one.
+        """Answers that have come, oldest first, a byte each: ``ANSWER_HOLDS`` or another one.
 
         None once it is clear that no more will come.
 
@@ -171,7 +168,7 @@ class _Running:
 
     def _look_after(self) -> None:
         with self.process:  # at its end, closes the pipes and waits
-            self.is_ready = os.read(self._answers, 1) == _READY
+            self.is_ready = os.read(self._answers, 1) == ANSWER_READY
             if not self.is_ready and not self._ended.is_set():
                 self._note_end(self)
             while not self._ended.wait(_PATIENCE_SECONDS / 10):
@@ -213,36 +210,3 @@ class _Running:
             yield
         finally:
             self._waits_since = None
-
-
-# In the other process ---------------------------------------------------------------------------
-
-
-def serve(backend_name: str) -> None:
-    """Answer on standard output what standard input asks, until that ends."""
-    import signal
-
-    from lightclient.bls.selection import backend_by_name
-
-    # Ctrl-C is meant for the parent, with which this process ends anyhow.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    backend = backend_by_name(backend_name)
-    questions, answers = sys.stdin.buffer, sys.stdout.buffer
-    with suppress(BrokenPipeError):
-        _write(answers, _READY)
-        while (frame := _frame(questions)) is not None:
-            parts = [SignatureParts(*item) for item in marshal.loads(frame)]  # noqa: S302 - our parent's
-            _write(answers, HOLDS if verify_parts_together(backend, parts) else b"0")
-
-
-def _write(answers: BinaryIO, answer: bytes) -> None:
-    answers.write(answer)
-    answers.flush()
-
-
-def _frame(questions: BinaryIO) -> Any:
-    length = questions.read(_LENGTH_BYTES)
-    if len(length) < _LENGTH_BYTES:
-        return None
-    frame = questions.read(int.from_bytes(length, "little"))
-    return frame if len(frame) == int.from_bytes(length, "little") else None

@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 
 from lightclient.bls import (
+    ANSWER_HOLDS,
     Backend,
     CommitteeSignature,
-    SecondProcess,
     SharedCheck,
+    available_backends,
     backend_by_name,
 )
-from lightclient.bls import second_process as module
+from lightclient.client import second_process as module
+from lightclient.client.second_process import SecondProcess
 from tests.bls.test_batch import INFINITY_SIGNATURE, keys_of, signed
 
 
@@ -40,6 +42,12 @@ def is_running(process_id: int) -> bool:
     return True
 
 
+@pytest.fixture(params=[backend.name for backend in available_backends()])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each usable backend in turn."""
+    return backend_by_name(request.param)
+
+
 @pytest.fixture
 def second(backend: Backend) -> Iterator[SecondProcess]:
     made = SecondProcess(backend)
@@ -56,7 +64,7 @@ def taken(second: SecondProcess, count: int) -> list[bool]:
         assert more, "it ended"
         answers += more
     assert second.answers() == b""
-    return [answer == module.HOLDS[0] for answer in answers]
+    return [answer == ANSWER_HOLDS[0] for answer in answers]
 
 
 def well_attended(backend: Backend, count: int) -> list[CommitteeSignature]:
@@ -212,7 +220,8 @@ def test_one_that_ends_while_starting_is_done_without(
 
 _PARENT = """
 import sys, time
-from lightclient.bls import SecondProcess, choose_backend
+from lightclient.bls import choose_backend
+from lightclient.client.second_process import SecondProcess
 second = SecondProcess(choose_backend("milagro"))
 second.start()
 print(second.process_id, flush=True)

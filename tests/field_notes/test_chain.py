@@ -232,9 +232,9 @@ async def test_a_flood_of_duplicates_and_lies_leaves_memory_as_it_was() -> None:
 
 
 async def test_every_known_fork_is_crossed_while_following() -> None:
-    forks = {fork.name: 4 * index for index, fork in enumerate(FORKS[1:])}
+    forks = {fork.name: 2 * index for index, fork in enumerate(FORKS[1:])}
     chain = SimulatedChain(simulated_network("minimal", forks))
-    chain.advance_to(8 * (4 * len(forks) + 6))
+    chain.advance_to(8 * (2 * len(forks) + 6))
     processor = processor_of(chain)
     seen: list[VerifiedHeader] = []
     for block in chain.blocks[1:]:

@@ -40,7 +40,7 @@ class Capped(ChainTransport):
 
 
 async def test_an_old_root_is_brought_to_the_head_range_by_range() -> None:
-    periods = 140  # more than a request may ask for
+    periods = 130  # more than a request may ask for
     world = make_world(periods * SLOTS_PER_PERIOD + 20)
     transport = Capped(world, "capped")
     async with client_of(world, transport, allow_stale_trusted_root=True) as client:

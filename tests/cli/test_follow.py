@@ -270,6 +270,25 @@ def test_it_gives_up_with_1_when_every_provider_rules_the_root_out(chain: Served
     assert "it knows no such block" in line
 
 
+def test_a_refused_object_is_kept_and_explained_elsewhere(
+    habits: Served, command: Command, tmp_path: Path
+) -> None:
+    def intercept(received: Received, answer: Answer) -> Answer:
+        if not received.path.endswith("/bootstrap/" + habits.trusted_block_root):
+            return answer
+        return Answer(200, {"Content-Type": "application/octet-stream"}, b"no bootstrap")
+
+    habits.habits.intercept = intercept
+    with following(*habits.options, f"--dump-dir={tmp_path}") as process:
+        read_until(process, "Refused object written")
+        stop(process, signal.SIGTERM)
+    [file] = tmp_path.iterdir()
+    told = command("explain", file)
+    assert told.exit_code == 0
+    assert "bootstrap, 12 bytes that are no such object" in told.output
+    assert habits.url in told.output
+
+
 def test_a_second_process_on_a_data_directory_is_refused(chain: Served, tmp_path: Path) -> None:
     with DataDirectory(tmp_path):
         done = run(*chain.options, f"--data-dir={tmp_path}")

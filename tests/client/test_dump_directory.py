@@ -13,7 +13,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from lightclient.bls import choose_backend
 from lightclient.client import LightClient, dump_directory
+from lightclient.client.diagnosis import judge_again
 from lightclient.client.dump_directory import DumpDirectory
 from lightclient.client.dumps import RefusedObject, decode_dump
 from lightclient.containers import LightClientFinalityUpdate, LightClientOptimisticUpdate
@@ -192,6 +194,8 @@ async def test_a_client_keeps_what_it_refuses(world: World, tmp_path: Path) -> N
         Rule.PERIOD_NOT_COVERED,
     }
     assert all(dump.store is not None for dump in kept)
+    for dump in kept:
+        assert judge_again(dump, choose_backend()).detail == dump.verdict.detail
 
 
 @pytest.mark.anyio

@@ -121,8 +121,8 @@ def decide(statements: Sequence[Statement], quorum: int) -> Decision:
             t.roots[epoch] for t in statements if t.has_finalized(epoch) and epoch in t.roots
         )
         root, agreeing = max(votes.items(), key=lambda item: item[1], default=(b"", 0))
-        is_tied = sum(count == agreeing for count in votes.values()) > 1
-        if agreeing >= needed and not is_tied:
+        # Two roots with as many services are a conflict, in which neither has a majority.
+        if agreeing >= needed:
             chosen = Checkpoint(epoch, root)
             standings = tuple(_standing(t, chosen, statements) for t in statements)
             return Decision(chosen, agreeing, needed, standings, conflicts)

@@ -71,8 +71,8 @@ class Fetcher(Judging):
             raise ConfigError(f"min_providers is {min_providers}, where 1 is the least")
         if min_providers > names:
             raise ConfigError(
-                f"min_providers is {min_providers}, but there are only {names} providers of"
-                " different names: give more of them, or ask for fewer to agree"
+                f"min_providers is {min_providers}, but of different names there are no more than"
+                f" {names}: name more providers, or ask for fewer to agree"
             )
         self.confirmations = Confirmations(min_providers)
 

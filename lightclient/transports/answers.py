@@ -83,13 +83,18 @@ def content_type(answer: Answer) -> str:
 def is_json(answer: Answer) -> bool:
     """Whether to read the body as JSON: by its media type, or by its looks where that is odd."""
     media_type = content_type(answer)
-    if media_type == SSZ_TYPE:
+    if media_type == SSZ_TYPE or _cannot_be_json(answer.body):
         return False
     return media_type == JSON_TYPE or media_type.endswith("+json") or _looks_like_json(answer.body)
 
 
 def _looks_like_json(body: bytes) -> bool:
     return body[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+
+
+def _cannot_be_json(body: bytes) -> bool:
+    """Whether there are zero bytes where every light client object has some and no text does."""
+    return b"\0" in body[:64]
 
 
 def _looks_like_html(body: bytes) -> bool:

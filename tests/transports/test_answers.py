@@ -53,10 +53,14 @@ def test_json_is_recognised_under_odd_labels(label: str, network: Network) -> No
     assert decode_object(ObjectKind.OPTIMISTIC_UPDATE, answer(body, label), network) == value
 
 
-@pytest.mark.parametrize("label", [SSZ, "", "text/plain", "application/x-ssz"])
-def test_ssz_is_recognised_under_odd_labels(label: str, network: Network) -> None:
-    value = make_object(ObjectKind.BOOTSTRAP, network, 192)
-    assert decode_object(ObjectKind.BOOTSTRAP, answer(encode_ssz(value), label), network) == value
+@pytest.mark.parametrize("label", [SSZ, JSON, "", "text/plain", "application/x-ssz"])
+@pytest.mark.parametrize("slot", [1, 0x7B5B, 192])
+def test_ssz_is_recognised_under_odd_labels(label: str, slot: int, network: Network) -> None:
+    for kind in ObjectKind:
+        value = make_object(kind, network, slot)
+        assert decode_object(kind, answer(encode_ssz(value), label), network) == value
+    update = make_update(network, 1)
+    assert decode_range(answer(chunk(update), label), network).updates == (update,)
 
 
 def test_a_web_page_is_called_one(network: Network) -> None:

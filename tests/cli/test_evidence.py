@@ -1,8 +1,12 @@
-"""``verify --evidence``: the two objects of a folder, judged again."""
+"""Agreement and its opposite on the command line: confirmed heads, and evidence judged again."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
@@ -16,6 +20,7 @@ from lightclient.client.reporting import ConflictReporter
 from lightclient.simulator.live_scenes import conflicting
 from lightclient_cli.main import main
 from tests.client.world import SLOTS_PER_PERIOD, World, ignore
+from tests.served import past_chain, served
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +76,32 @@ def test_what_is_no_evidence_is_said_to_be_none(folder: Path, tmp_path: Path) ->
     arguments = ["verify", "--evidence", str(folder), "--at-slot", "5"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs localhost to be 127.0.0.1")
+def test_a_follower_with_two_providers_of_two_names_shows_what_both_confirm(
+    tmp_path: Path,
+) -> None:
+    with served(past_chain(slot_ms=400), tmp_path / "network") as chain:
+        other = chain.url.replace("127.0.0.1", "localhost")
+        arguments = [*chain.options, f"--rest-url={other}", "--min-providers=2"]
+        done = subprocess.run(
+            [sys.executable, "-m", "lightclient_cli", *arguments, "--stop-at-synced-epoch=0"],
+            env=os.environ | {"NO_PROXY": "127.0.0.1,localhost"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    assert "confirmed=" in done.stdout
+    # Headers are told of when both have served them; being synced takes that, too.
+    told = re.findall(r"New LC optimistic header +slot=(\d+)", done.stdout)
+    assert len(told) > 1
+    assert int(told[0]) < int(told[-1])
+
+
+def test_more_agreement_than_there_are_providers_is_refused_at_once() -> None:
+    arguments = ["--trusted-block-root", "0x" + "11" * 32, "--rest-url", "http://127.0.0.1:1"]
+    result = CliRunner().invoke(main, [*arguments, "--min-providers", "2"])
+    assert result.exit_code == 2
+    assert "of different names" in result.output

@@ -10,7 +10,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -147,7 +147,7 @@ def decode_record(raw: bytes) -> NodeRecord:
     """
     if len(raw) > MAX_RECORD_SIZE:
         raise DecodeError(f"a node record of {len(raw)} bytes, where {MAX_RECORD_SIZE} may be")
-    return record_of_item(decode_list(raw))
+    return _verified_record(raw)
 
 
 def record_of_item(item: Item) -> NodeRecord:
@@ -156,7 +156,14 @@ def record_of_item(item: Item) -> NodeRecord:
     Raises:
         DecodeError: as :func:`decode_record`.
     """
-    if isinstance(item, bytes) or len(item) < 2 or len(item) % 2:
+    return decode_record(encode_rlp(item))
+
+
+# Discovery is told of the same nodes over and over; a signature is the costly part of a record.
+@lru_cache(maxsize=2048)
+def _verified_record(raw: bytes) -> NodeRecord:
+    item = decode_list(raw)
+    if len(item) < 2 or len(item) % 2:
         raise DecodeError("a node record is a list of signature, sequence, keys and values")
     signature = as_bytes(item[0], "signature")
     sequence = as_number(item[1], "sequence")
@@ -164,8 +171,6 @@ def record_of_item(item: Item) -> NodeRecord:
     if any(first >= second for first, second in pairwise(keys)):
         raise DecodeError("the keys of a node record are not in order, or not unique")
     record = NodeRecord(sequence, dict(zip(keys, item[3::2], strict=True)), signature)
-    if len(record.raw) > MAX_RECORD_SIZE:
-        raise DecodeError(f"a node record of {len(record.raw)} bytes")
     _verify(record)
     return record
 

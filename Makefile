@@ -8,6 +8,7 @@ PY = $(VENV)/bin/python
 PYTEST_ARGS =
 BENCH_ARGS =
 ORACLE_ARGS =
+SOAK_ARGS =
 FUZZ_ARGS =
 # Tests replace what a module imported (monkeypatch); a cache of their own for options of their own.
 MYPY_TESTS = --explicit-package-bases --implicit-reexport --cache-dir .mypy_cache/tests tests
@@ -15,7 +16,7 @@ MYPY_TESTS = --explicit-package-bases --implicit-reexport --cache-dir .mypy_cach
 export PYTHON
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint format bench bench-peers oracle fuzz vectors clean setup-demo setup-test
+.PHONY: help demo test lint format bench bench-peers oracle soak fuzz vectors clean setup-demo setup-test
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +52,9 @@ oracle: ## compare with the executable specification, one minute (from PyPI; ORA
 
 fuzz: setup-test ## fuzz every decoder and the processor, two minutes (FUZZ_ARGS="--seconds N --target T")
 	@.ci/fuzz $(FUZZ_ARGS)
+
+soak: setup-test ## a thousand simulated worlds, a year, a thousand kills: ten minutes (SOAK_ARGS="--seed N")
+	@$(PY) -m tests.soak $(SOAK_ARGS)
 
 vectors: setup-test ## make vectors/ anew (a test says when that changes anything)
 	@$(PY) -m lightclient.simulator.vectors vectors

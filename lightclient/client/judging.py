@@ -18,7 +18,7 @@ from lightclient.client.conflicts import Conflict, ConflictWatch
 from lightclient.client.providers import JudgedObserver, Provider, RefusalObserver
 from lightclient.client.suspicion import FutureSlots
 from lightclient.containers import LightClientBootstrap, LightClientObject, LightClientUpdate
-from lightclient.protocol import LightClientStore, Rule, Step, Verdict, VerdictKind
+from lightclient.protocol import ACCEPTED, LightClientStore, Rule, Step, Verdict, VerdictKind
 from lightclient.sync import Outcome, Processor, VerifiedHeader
 from lightclient.transports.scores import UNVIABLE_FORK, Uniform, penalty_of
 
@@ -54,7 +54,7 @@ class Judging:
 
     Args:
         clock: Unix milliseconds.
-        deliver: awaited with each outcome that brought progress.
+        deliver: awaited with what each object, or each part of a history, brought forward.
         uniform: draws from a range, as ``random.uniform`` does: jitter of back-offs.
 
     Attributes:
@@ -114,7 +114,7 @@ class Judging:
             if is_forged and not outcome.verdict.is_refusal:  # not looked at, as it is not relevant
                 self._blame(provider, UNVIABLE_FORK)
         self._tell_judged(provider, value, outcome, anyio.current_time() - start)
-        await self._note(provider, value, outcome)
+        await self._pass_on([self._note(provider, value, outcome)])
         return outcome
 
     async def judge_all(self, provider: Provider, values: Sequence[LightClientObject]) -> Judgement:
@@ -151,9 +151,11 @@ class Judging:
                     before = step.store
                 self._remember_last(provider, walk.steps, now_ms)
         seconds = (anyio.current_time() - start) / len(updates)
+        noted: list[Outcome] = []
         for update, outcome in zip(updates, outcomes, strict=True):
             self._tell_judged(provider, update, outcome, seconds)
-            await self._note(provider, update, outcome)
+            noted.append(self._note(provider, update, outcome))
+        await self._pass_on(noted)
         return outcomes
 
     def _remember_last(self, provider: Provider, steps: Sequence[Step], now_ms: int) -> None:
@@ -200,7 +202,8 @@ class Judging:
 
     # What is remembered -------------------------------------------------------------------------
 
-    async def _note(self, provider: Provider, value: LightClientObject, outcome: Outcome) -> None:
+    def _note(self, provider: Provider, value: LightClientObject, outcome: Outcome) -> Outcome:
+        """Remember it of the provider; what is to be told of it."""
         verdict = outcome.verdict
         provider.verdicts[verdict.kind.value] = provider.verdicts.get(verdict.kind.value, 0) + 1
         if verdict.kind is VerdictKind.ACCEPTED:
@@ -209,9 +212,17 @@ class Judging:
             self._blame(provider, penalty_of(verdict))
             _log_refusal(provider, value, verdict)
         self._note_signature_slot(provider, value, verdict)
-        outcome = self.confirmations.confirm(provider.name, value, outcome)
-        if outcome.progress or outcome.events:
-            await self.deliver(outcome)
+        return self.confirmations.confirm(provider.name, value, outcome)
+
+    async def _pass_on(self, outcomes: Sequence[Outcome]) -> None:
+        """Deliver what was judged together at once.
+
+        While one delivery after another waits for a slow listener, a later header that somebody
+        else brought would overtake those that are still to come.
+        """
+        events = tuple(event for outcome in outcomes for event in outcome.events)
+        if events or any(outcome.progress for outcome in outcomes):
+            await self.deliver(Outcome(ACCEPTED, events, progress=True))
 
     def _blame(self, provider: Provider, penalty: int) -> None:
         provider.score.note_refused(penalty, self.clock(), self.slot_ms, self.uniform)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
@@ -18,11 +17,19 @@ from typing import TYPE_CHECKING, Self, overload
 import anyio
 import anyio.abc
 
-from lightclient.bls import Backend, choose_backend
+from lightclient.bls import Backend
+from lightclient.client.arguments import (
+    backend_of,
+    parse_trusted_block_root,
+    policy_of,
+    transports_of,
+    wall_clock_ms,
+)
 from lightclient.client.conflicts import Conflict, ConflictPolicy
 from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
 from lightclient.client.freshness import require_recent
+from lightclient.client.lifetime import Background, close_transport
 from lightclient.client.measures import Measures
 from lightclient.client.providers import Provider
 from lightclient.client.pushes import Listener
@@ -33,9 +40,7 @@ from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderI
 from lightclient.client.watch import Watch, is_usable
 from lightclient.client.weak_subjectivity import TrustPeriod
 from lightclient.config import Network, resolve_network
-from lightclient.config.mapping import parse_root
 from lightclient.errors import (
-    ConfigError,
     LightClientError,
     NotSyncedError,
     StaleTrustedRoot,
@@ -58,20 +63,6 @@ if TYPE_CHECKING:
     from lightclient.storage import StateStorage
 
 _logger = logging.getLogger("lightclient")
-
-
-def wall_clock_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-def parse_trusted_block_root(value: bytes | str) -> bytes:
-    """32 bytes from bytes or hex.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    return parse_root(value, source="trusted_block_root")
 
 
 class LightClient:
@@ -136,13 +127,13 @@ class LightClient:
         rng: random.Random | None = None,
     ) -> None:
         self.network = network if isinstance(network, Network) else resolve_network(network)
-        backend = _backend(bls_backend)
+        backend = backend_of(bls_backend)
         two_cores = second_process and usable_cores() > 1
         self.processor = Processor(
             self.network,
             parse_trusted_block_root(trusted_block_root),
             backend=backend,
-            forced_update=_policy(forced_update),
+            forced_update=policy_of(forced_update),
             audit_committees=audit_committees,
             second_process=SecondProcess(backend) if two_cores else None,
             clock=clock,
@@ -152,7 +143,7 @@ class LightClient:
         self._optimistic = HeaderFeed("optimistic", on_optimistic_header)
         uniform = (rng or random.Random()).uniform
         self._fetcher = Fetcher.over(
-            self.processor, _opened(transports), clock, self._deliver, uniform
+            self.processor, transports_of(transports), clock, self._deliver, uniform
         )
         self._fetcher.require(min_providers)
         self._reporter = ConflictReporter(
@@ -197,11 +188,11 @@ class LightClient:
             if self.persistence is not None:
                 await self._resume(self.persistence, stack)
             for provider in self._fetcher.providers:
-                stack.push_async_callback(_close, provider)
+                stack.push_async_callback(close_transport, provider)
                 await provider.transport.open(self.network)
             if self.persistence is not None:
                 stack.push_async_callback(self.persistence.save_last)
-            group = await stack.enter_async_context(_Background())
+            group = await stack.enter_async_context(Background())
             group.start_soon(self._work)
             self._exit_stack = stack.pop_all()
         return self
@@ -477,29 +468,6 @@ class LightClient:
         return self._finalized if isinstance(event, NewFinalizedHeader) else self._optimistic
 
 
-class _Background:
-    """A task group whose context's body and whose tasks raise their exceptions as they are.
-
-    A plain one wraps the exception of the body it surrounds, here the caller's own code.
-    """
-
-    def __init__(self) -> None:
-        self._group = anyio.create_task_group()
-
-    async def __aenter__(self) -> anyio.abc.TaskGroup:
-        return await self._group.__aenter__()
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._group.__aexit__(None, None, None)
-        except BaseExceptionGroup as group:
-            # No task lets an Exception through; what comes here is such as KeyboardInterrupt.
-            first: BaseException = group
-            while isinstance(first, BaseExceptionGroup):
-                first = first.exceptions[0]
-            raise first from None
-
-
 def _log_header(message: str, header: VerifiedHeader) -> None:
     fields: dict[str, object] = {"slot": header.slot, "root": header.root, "fork": header.fork}
     if header.execution_block_hash is not None:
@@ -511,44 +479,8 @@ def _log_header(message: str, header: VerifiedHeader) -> None:
     _logger.info(message, extra={"lc": fields})
 
 
-def _backend(value: str | Backend | None) -> Backend:
-    return choose_backend(value) if value is None or isinstance(value, str) else value
-
-
-def _policy(value: ForcedUpdatePolicy | str) -> ForcedUpdatePolicy:
-    try:
-        return ForcedUpdatePolicy(value)
-    except ValueError:
-        known = ", ".join(ForcedUpdatePolicy)
-        raise ConfigError(f"unknown forced update policy {value!r}; one of: {known}") from None
-
-
-def _opened(transports: Sequence[Transport | str]) -> list[Transport]:
-    if isinstance(transports, str):
-        raise ConfigError("transports is a list of transports or URLs, not a single string")
-    if not transports:
-        raise ConfigError("no transports: give at least one, such as a beacon node's REST URL")
-    return [_rest(item) if isinstance(item, str) else item for item in transports]
-
-
-def _rest(url: str) -> Transport:
-    # Imports httpx: only for those who use it.
-    from lightclient.transports.rest import RestTransport
-
-    return RestTransport(url)
-
-
 def _dumper(path: str | PathLike[str], fetcher: Fetcher, clock: Callable[[], int]) -> Dumper:
     # Only for those who use it.
     from lightclient.client.dumping import Dumper
 
     return Dumper(path, fetcher, clock)
-
-
-async def _close(provider: Provider) -> None:
-    """Close a transport whatever happens; one that cannot be closed keeps no other open."""
-    with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-        try:
-            await provider.transport.aclose()
-        except Exception:
-            _logger.exception("Transport %s could not be closed", provider.name)

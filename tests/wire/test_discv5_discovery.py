@@ -93,16 +93,20 @@ def test_nodes_that_fail_are_not_among_the_nearest() -> None:
     assert set(lookup.nearest) == set(records[:2])
 
 
-def test_liars_that_always_know_nearer_nodes_do_not_keep_a_look_up_going() -> None:
-    lookup = Lookup(TARGET, [record_of(1)], LOCAL)
-    number = 1
+def test_liars_that_always_know_a_nearer_node_do_not_keep_a_look_up_going() -> None:
+    number = int.from_bytes(TARGET, "big")
+    ladder = sorted(
+        [record_of(n) for n in range(1, 150)],
+        key=lambda record: -(int.from_bytes(record.node_id, "big") ^ number),
+    )
+    lookup = Lookup(TARGET, ladder[:1], LOCAL)
     asked = 0
     while not lookup.is_done:
         for record, _ in lookup.questions():
             asked += 1
-            number += 16
-            lookup.answered(record.node_id, [record_of(n) for n in range(number, number + 16)])
-    assert asked <= MAX_QUESTIONS
+            step = ladder.index(record)
+            lookup.answered(record.node_id, ladder[step + 1 : step + 2])
+    assert asked == MAX_QUESTIONS
 
 
 def test_one_neighbourhood_gets_few_places_in_a_look_up() -> None:
@@ -248,6 +252,29 @@ def test_a_changed_record_spreads() -> None:
     known = nodes[4].table.get(key_of(3).node_id)
     assert known is not None
     assert known.sequence == 9
+
+
+def test_a_newer_record_told_by_another_node_is_tried_where_it_says() -> None:
+    node = discovery_of(1)
+    node.table.answered(record_of(3), NOW)
+    moved = record_of(3, sequence=5, address=address_of(33))
+    node._take_found(b"", record_of(2), (record_of(3), moved, record_of(4)), NOW)
+    assert [datagram.address for datagram in node.datagrams()] == [address_of(33)]
+
+
+def test_our_address_is_what_most_neighbourhoods_see() -> None:
+    node = discovery_of(1)
+    for number in range(10):  # one neighbourhood has one voice, whatever keys speak with it
+        node._vote(record_of(100 + number, address=(f"45.1.1.{number}", 9000)), ("45.9.9.9", 1))
+    assert node.events() == []
+    for number in range(3):
+        node._vote(record_of(200 + number, address=public(200 + number)), ("45.8.8.8", 2))
+    assert node.events() == [ExternalAddress(("45.8.8.8", 2))]
+    for number in range(3):
+        node._vote(record_of(300 + number, address=public(300 + number)), ("45.7.7.7", 3))
+    assert node.events() == []  # three of seven
+    node._vote(record_of(200, address=public(200)), ("45.7.7.7", 3))
+    assert node.events() == [ExternalAddress(("45.7.7.7", 3))]
 
 
 def test_a_start_without_anyone_goes_on_quietly() -> None:

@@ -217,12 +217,13 @@ class LightClient:
         async with anyio.create_task_group() as self._tasks:
             if self._has_ended:
                 return
+            # First, so that a callback that never returns is seen in the client's health.
+            self._tasks.start_soon(self._guarded, self.watch.run)
             if self._restored is not None:
                 await self._deliver(self._fetcher.confirmations.withhold(self._restored))
             if self.persistence is not None:
                 self._tasks.start_soon(self._guarded, self.persistence.run)
             self._tasks.start_soon(self._guarded, self._follow)
-            self._tasks.start_soon(self._guarded, self.watch.run)
             self._tasks.start_soon(self._guarded, self.watch.ask)
             self._tasks.start_soon(self._guarded, self._listener.run)
 

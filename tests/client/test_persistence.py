@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from lightclient.client.status import Health
 from lightclient.config import Network
 from lightclient.containers import LightClientBootstrap
 from lightclient.errors import DataDirError
@@ -110,6 +111,18 @@ async def test_it_goes_on_after_periods_away(tmp_path: Path) -> None:
             later = await client.wait_until_synced()
     assert later.slot > first.slot + 2 * SLOTS_PER_PERIOD
     assert any(request.startswith("updates") for request in provider.requests)
+
+
+async def test_a_callback_that_never_returns_from_the_stored_header_is_seen_in_the_health() -> None:
+    world = TickingWorld(HEAD, slot_duration_ms=20)
+    memory = Memory()
+    await synced(world, memory)
+
+    async def hang(_: VerifiedHeader) -> None:
+        await anyio.sleep_forever()
+
+    async with world.client(data_dir=memory, on_finalized_header=hang) as client:
+        await until(lambda: client.status.health is Health.STUCK)
 
 
 async def test_each_finalized_header_is_saved_as_it_comes() -> None:

@@ -46,8 +46,9 @@ class NetworkIdentity:
     """The network that a state belongs to.
 
     Attributes:
-        schedule_digest: of the forks and blob parameters up to the state's newest epoch, of the
-            preset and of the slot duration. Forks scheduled later change nothing that is stored.
+        schedule_digest: of the forks up to the state's newest epoch, of the preset and of the slot
+            duration. Forks scheduled later change nothing that is stored, blob parameters never do:
+            whoever updates after the chain changed them goes on from what was stored.
     """
 
     name: str
@@ -65,7 +66,6 @@ class NetworkIdentity:
             network.slot_duration_ms,
             network.genesis_time,
             [[s.fork.name, s.version.hex(), s.epoch] for s in network.forks if s.epoch <= epoch],
-            [[b.epoch, b.max_blobs_per_block] for b in network.blob_schedule if b.epoch <= epoch],
         ]
         digest = sha256(json.dumps(described).encode()).digest()
         return cls(network.name, network.genesis_validators_root, digest)

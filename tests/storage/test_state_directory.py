@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lightclient.config import Network
+from lightclient.config import BlobParameters, Network
 from lightclient.config.networks import network_by_name
 from lightclient.containers import LightClientHeader, LightClientUpdate, SyncCommittee
 from lightclient.errors import DataDirError
@@ -380,6 +380,11 @@ def test_a_fork_scheduled_for_later_changes_nothing(saved: Path) -> None:
         for item in network().forks
     )
     assert same(load(saved, of=replace(network(), forks=forks, name="renamed")), newest())
+
+
+def test_a_blob_schedule_that_was_corrected_changes_nothing(saved: Path) -> None:
+    schedule = (BlobParameters(1, 9), BlobParameters(10_000, 12))
+    assert same(load(saved, of=replace(network(), blob_schedule=schedule)), newest())
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -12,8 +12,15 @@ from hashlib import sha256
 from typing import Final
 
 from lightclient.config import FIRST_LIGHT_CLIENT_FORK, Network
+from lightclient.containers import (
+    LightClientFinalityUpdate,
+    LightClientOptimisticUpdate,
+    ObjectKind,
+    format_of_digest,
+    object_type,
+)
 from lightclient.errors import DecodeError
-from lightclient.wire.protocols import MAX_PAYLOAD_SIZE
+from lightclient.wire.protocols import MAX_PAYLOAD_SIZE, object_bounds
 from lightclient.wire.snappy_block import compress_block, decompress_block, max_compressed_len
 
 MESSAGE_DOMAIN_INVALID_SNAPPY: Final = bytes.fromhex("00000000")
@@ -25,6 +32,10 @@ FINALITY_UPDATE: Final = "light_client_finality_update"
 OPTIMISTIC_UPDATE: Final = "light_client_optimistic_update"
 BEACON_BLOCK: Final = "beacon_block"
 LIGHT_CLIENT_TOPICS: Final = (FINALITY_UPDATE, OPTIMISTIC_UPDATE)
+TOPIC_KINDS: Final = {
+    FINALITY_UPDATE: ObjectKind.FINALITY_UPDATE,
+    OPTIMISTIC_UPDATE: ObjectKind.OPTIMISTIC_UPDATE,
+}
 
 _MESSAGE_ID_SIZE: Final = 20
 _TOPIC: Final = re.compile(r"/eth2/([0-9a-f]{8})/([a-z0-9_]{1,64})/ssz_snappy", re.ASCII)
@@ -95,6 +106,41 @@ def encode_payload(content: bytes) -> bytes:
     if len(content) > MAX_PAYLOAD_SIZE:
         raise ValueError(f"{len(content)} bytes where gossip takes {MAX_PAYLOAD_SIZE}")
     return compress_block(content)
+
+
+def decode_update(
+    topic: Topic, content: bytes, network: Network
+) -> LightClientFinalityUpdate | LightClientOptimisticUpdate:
+    """The update of a message on one of the light client's topics.
+
+    Gossip is strict about labels, unlike answers: a message belongs on the topic of the fork
+    digest at its attested slot, and is to be rejected elsewhere.
+
+    Raises:
+        DecodeError: another topic, no update of the topic's format, or of another digest.
+    """
+    kind = TOPIC_KINDS.get(topic.name)
+    data_format = format_of_digest(topic.fork_digest, network)
+    if kind is None or data_format is None:
+        raise DecodeError(f"{topic} is no light client topic of {network.name}")
+    least, most = object_bounds(kind, network.preset.sync_committee_size)
+    if not least <= len(content) <= most:
+        raise DecodeError(f"{len(content)} bytes, where a {kind} has {least} to {most}")
+    update = object_type(kind, data_format, network.preset.sync_committee_size).decode(content)
+    assert isinstance(update, LightClientFinalityUpdate | LightClientOptimisticUpdate)
+    if topic_of(update, network) != topic:
+        slot = update.attested_header.beacon.slot
+        raise DecodeError(f"a {kind} with attested slot {slot} does not belong on {topic}")
+    return update
+
+
+def topic_of(
+    update: LightClientFinalityUpdate | LightClientOptimisticUpdate, network: Network
+) -> Topic:
+    """The topic that an update is published on."""
+    epoch = network.compute_epoch_at_slot(update.attested_header.beacon.slot)
+    name = FINALITY_UPDATE if update.kind is ObjectKind.FINALITY_UPDATE else OPTIMISTIC_UPDATE
+    return Topic(network.compute_fork_digest(epoch), name)
 
 
 def fork_digests_at(network: Network, slot: int) -> tuple[bytes, ...]:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Any, Final, TypeAlias
 
 from lightclient.config import Network
-from lightclient.containers import LightClientObject, decode_ssz, format_of_digest
+from lightclient.containers import LightClientObject, decode_ssz, encode_ssz, format_of_digest
 from lightclient.errors import DecodeError
 from lightclient.wire.protocols import Protocol
 from lightclient.wire.snappy_frames import FrameReader, frame
@@ -91,6 +91,12 @@ def decode_object(protocol: Protocol, chunk: Chunk, network: Network) -> LightCl
 def encode_chunk(payload: bytes, context: bytes = b"") -> bytes:
     """A successful chunk of SSZ bytes, after the fork digest where the protocol has one."""
     return bytes([ResultCode.SUCCESS]) + context + encode_varint(len(payload)) + frame(payload)
+
+
+def encode_object(value: LightClientObject, network: Network) -> bytes:
+    """A successful chunk of a light client object, under the fork digest of its main header."""
+    epoch = network.compute_epoch_at_slot(value.main_header.beacon.slot)
+    return encode_chunk(encode_ssz(value), network.compute_fork_digest(epoch))
 
 
 def encode_error(code: int, message: str = "") -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightclient.config import NETWORK_NAMES, network_by_name
+from lightclient.config import NETWORK_NAMES, BlobParameters, network_by_name
 from lightclient.errors import ConfigError, DecodeError
 from lightclient.wire.enr import (
     MAX_RECORD_SIZE,
@@ -251,6 +252,11 @@ def test_the_fork_entries_follow_the_schedule() -> None:
     assert last.next_fork_version.hex() == "06000000"
     assert fork_entries(MAINNET, 419072)[b"nfd"] == bytes(4)
     assert fork_id_at(MAINNET, 74239).next_fork_version.hex() == "01000000"
+
+
+def test_blob_parameters_are_no_fork_before_they_are_part_of_the_digest() -> None:
+    network = replace(MAINNET, blob_schedule=(BlobParameters(364100, 12),))
+    assert next_fork_epoch(network, 364050) == 411392
 
 
 def test_nodes_are_told_apart_by_their_fork() -> None:

@@ -61,6 +61,7 @@ def test_numbers_are_big_endian_without_leading_zeros() -> None:
         "c101c0",  # something after the end
         "c281",  # an item that would leave its list
         "c28201",
+        "c5c183616263",
         "c3b83700",
         "bf" + "ff" * 8,
         "ff" + "ff" * 8,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from lightclient.wire.discv5.addresses import neighbourhood
 from lightclient.wire.discv5.engine import Datagram, Engine
 from lightclient.wire.discv5.events import (
     Answered,
@@ -24,7 +25,7 @@ from lightclient.wire.discv5.events import (
 from lightclient.wire.discv5.lookup import Lookup
 from lightclient.wire.discv5.messages import Pong
 from lightclient.wire.discv5.packets import NODE_ID_SIZE
-from lightclient.wire.discv5.table import NodeTable, neighbourhood
+from lightclient.wire.discv5.table import NodeTable
 from lightclient.wire.enr import Address, NodeRecord
 from lightclient.wire.identity import IdentityKey
 

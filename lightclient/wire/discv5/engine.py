@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from lightclient.errors import ConfigError, DecodeError
+from lightclient.wire.discv5.addresses import may_tell
 from lightclient.wire.discv5.challenges import Challenges
 from lightclient.wire.discv5.ciphers import (
     NONCE_SIZE,
@@ -366,7 +367,12 @@ class Engine:
         self, request_id: bytes, distances: Sequence[int], peer: Peer, session: Session
     ) -> None:
         records = [self.record] if 0 in distances else []
-        records += [r for r in self._neighbours(distances) if r.node_id != peer[0]]
+        asker_id, (ip, _) = peer
+        records += [
+            record
+            for record in self._neighbours(distances)
+            if record.node_id != asker_id and may_tell(ip, record)
+        ]
         batches: list[list[NodeRecord]] = [[]]
         size = 0
         for record in records[:MAX_RECORDS_IN_ANSWER]:

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from lightclient.wire.discv5.addresses import neighbourhood
 from lightclient.wire.discv5.messages import MAX_DISTANCE, log_distance
-from lightclient.wire.discv5.table import BUCKET_SIZE, neighbourhood
+from lightclient.wire.discv5.table import BUCKET_SIZE
 from lightclient.wire.enr import NodeRecord
 
 CONCURRENCY: Final = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lightclient.errors import DecodeError
+from lightclient.wire.discv5.addresses import may_tell
 from lightclient.wire.discv5.messages import FindNode, Nodes, Request, log_distance
 from lightclient.wire.discv5.sessions import Peer
 from lightclient.wire.enr import NodeRecord, record_of_item
@@ -51,8 +52,9 @@ class PendingRequest:
     def take_nodes(self, nodes: Nodes) -> bool:
         """Take in part of the answer to FINDNODE; tells whether it was the last part.
 
-        Records that are not signed, or not at a distance that was asked for, are counted and
-        dropped; each costs a signature check, hence the bound.
+        Records that are not signed, not at a distance that was asked for, or at an address that
+        the peer has no say in, are counted and dropped; each costs a signature check, hence the
+        bound.
         """
         assert isinstance(self.request, FindNode)
         if self.messages_left is None:
@@ -68,7 +70,9 @@ class PendingRequest:
             except DecodeError:
                 self.refused += 1
                 continue
-            if log_distance(self.peer[0], node_id) not in self.request.distances:
+            asked_for = log_distance(self.peer[0], node_id) in self.request.distances
+            own = node_id == self.peer[0]  # its own record says what it likes of itself
+            if not asked_for or not (own or may_tell(self.peer[1][0], record)):
                 self.refused += 1
             elif node_id not in self.records or self.records[node_id].sequence < record.sequence:
                 self.records[node_id] = record

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final
 
+from lightclient.wire.discv5.addresses import neighbourhood
 from lightclient.wire.discv5.messages import MAX_DISTANCE, log_distance
 from lightclient.wire.enr import NodeRecord
 
@@ -29,15 +29,6 @@ class Entry:
     record: NodeRecord
     checked_ms: int
     failures: int = 0
-
-
-def neighbourhood(record: NodeRecord) -> str | None:
-    """The /24 (IPv4) or /64 (IPv6) that a node is in; None for local addresses, never limited."""
-    address: IPv4Address | IPv6Address | None = record.ip or record.ip6
-    if address is None or not address.is_global:
-        return None
-    length = 24 if isinstance(address, IPv4Address) else 64
-    return str(ip_network((address, length), strict=False))
 
 
 class NodeTable:

@@ -87,7 +87,8 @@ class Persistence:
     def resume(self, state: StoredState) -> tuple[Event, ...]:
         """Have the processor and the providers' scores go on from ``state``."""
         now_ms = self._clock()
-        events = self._processor.resume(state.store, state.proofs, now_ms)
+        # A copy: the processor changes its store, and what is saved is compared with that.
+        events = self._processor.resume(state.store.copy(), state.proofs, now_ms)
         for provider in self._providers():
             if provider.name in state.scores:
                 provider.score = ProviderScore.from_dict(state.scores[provider.name])

@@ -113,6 +113,17 @@ async def test_it_goes_on_after_periods_away(tmp_path: Path) -> None:
     assert any(request.startswith("updates") for request in provider.requests)
 
 
+async def test_what_comes_after_a_resume_is_saved(tmp_path: Path) -> None:
+    world = World(HEAD)
+    first = await synced(world, tmp_path)
+    world.go_to(HEAD + 3 * SLOTS_PER_EPOCH)
+    second = await synced(world, tmp_path)
+    assert second.slot > first.slot
+    world.go_to(HEAD + 3 * SLOTS_PER_EPOCH + 1)
+    async with world.client(data_dir=tmp_path) as client:
+        assert client.finalized_header() == second
+
+
 async def test_a_callback_that_never_returns_from_the_stored_header_is_seen_in_the_health() -> None:
     world = TickingWorld(HEAD, slot_duration_ms=20)
     memory = Memory()

@@ -113,6 +113,26 @@ def test_a_connection_that_says_nothing_is_closed(
         assert connection.recv(1) == b""
 
 
+def test_a_request_that_drips_is_cut_off(
+    client: LightClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_server, "REQUEST_SECONDS", 0.5)
+    with (
+        MetricsServer(client, "127.0.0.1", 0) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=0.1) as connection,
+    ):
+        is_closed, end = False, time.monotonic() + 5
+        while not is_closed and time.monotonic() < end:
+            try:
+                connection.sendall(b"G")
+                is_closed = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                is_closed = True
+        assert is_closed
+
+
 def test_the_port_is_free_again_afterwards(client: LightClient) -> None:
     with MetricsServer(client, "127.0.0.1", 0) as first:
         port = first.port

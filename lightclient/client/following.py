@@ -13,6 +13,7 @@ from collections.abc import Callable
 import anyio
 
 from lightclient.client.fetching import Fetcher
+from lightclient.client.watch import is_usable
 from lightclient.protocol import has_supermajority, is_finality_update
 from lightclient.sync import (
     FetchBootstrap,
@@ -75,11 +76,15 @@ class Follower:
         """Do what is due now. Raises as :meth:`run`."""
         now_ms = self._clock()
         self._notice_jumps(now_ms)
-        await self._force_update(now_ms)
+        has_asked = False
         if now_ms >= self.next_sync_ms:
-            await self._sync()
+            has_asked = await self._sync()
         if self._clock() < self.next_sync_ms and self._is_head_due(now_ms):
             await self._poll_head()
+            has_asked = True
+        # Not before: while a machine sleeps or is offline, the chain may well finalize.
+        if has_asked and any(map(is_usable, self._fetcher.providers)):
+            await self._force_update(self._clock())
 
     def delay_ms(self) -> int:
         """Milliseconds to sleep before the next step: at least one and at most a slot.
@@ -109,10 +114,12 @@ class Follower:
 
     # Committees ---------------------------------------------------------------------------------
 
-    async def _sync(self) -> None:
+    async def _sync(self) -> bool:
+        """Do the planner's task; whether that was to ask for something."""
         task = next_task(self._position())
-        progress = False
+        progress = is_request = False
         if isinstance(task, FetchBootstrap | FetchUpdates):
+            is_request = True
             progress = await self._fetcher.perform(task)
             self._count_refusals(task)
             if not progress and isinstance(task, FetchUpdates):
@@ -125,6 +132,7 @@ class Follower:
             progress=progress,
             uniform=self._uniform,
         )
+        return is_request
 
     def _count_refusals(self, task: FetchBootstrap | FetchUpdates) -> None:
         refusal = self._fetcher.bootstrap_refusal if isinstance(task, FetchBootstrap) else None

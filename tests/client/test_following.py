@@ -439,3 +439,23 @@ async def test_without_finality_for_a_period_only_a_policy_that_says_so_goes_on(
     else:
         assert finalized(follower) > start
         assert "Forced update" in caplog.text
+
+
+@pytest.mark.parametrize("is_back_online", [True, False])
+async def test_a_machine_that_slept_for_a_period_asks_before_it_goes_on_without_finality(
+    is_back_online: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(2 * SLOTS_PER_PERIOD + 30)
+    provider = world.provider()
+    follower = world.follower(provider, forced_update=ForcedUpdatePolicy.SPEC_TIMEOUT)
+    await settle(world, follower)
+    await pass_slots(world, follower, 5)
+    assert follower._processor.store is not None
+    assert follower._processor.store.best_valid_update is not None
+    before = finalized(follower)
+    world.go_to(world.slot + SLOTS_PER_PERIOD + 8)
+    if not is_back_online:
+        provider.error = ProviderUnavailable("down", provider="good")
+    await pass_slots(world, follower, 2)
+    assert "Forced update" not in caplog.text
+    assert (finalized(follower) > before) is is_back_online

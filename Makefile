@@ -16,7 +16,7 @@ MYPY_TESTS = --explicit-package-bases --implicit-reexport --cache-dir .mypy_cach
 export PYTHON
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint format bench bench-peers oracle soak fuzz vectors clean setup-demo setup-test
+.PHONY: help demo test lint format bench bench-peers oracle soak fuzz interop vectors clean setup-demo setup-test
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,13 +56,16 @@ fuzz: setup-test ## fuzz every decoder and the processor, two minutes (FUZZ_ARGS
 soak: setup-test ## a thousand simulated worlds, a year, a thousand kills: ten minutes (SOAK_ARGS="--seed N")
 	@$(PY) -m tests.soak $(SOAK_ARGS)
 
+interop: setup-test ## against programs that no one here wrote (from npm; skipped without node or npm)
+	@LIGHTCLIENT_INTEROP=1 $(PY) -m pytest tests/interop $(PYTEST_ARGS)
+
 vectors: setup-test ## make vectors/ anew (a test says when that changes anything)
 	@$(PY) -m lightclient.simulator.vectors vectors
 
 clean: ## remove the environment, builds and caches
 	rm -rf $(VENV) .venv-oracle .fuzz build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	  .import_linter_cache .coverage .coverage.* htmlcov benchmarks/.cache benchmarks/results \
-	  benchmarks/peers/node_modules
+	  benchmarks/peers/node_modules tests/interop/*/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup-demo:

@@ -121,7 +121,7 @@ class ConflictWatch:
         self._known: OrderedDict[tuple[ConflictKind, int, bytes], None] = OrderedDict()
 
     def compare(self, provider: str, value: AnyUpdate, now_ms: int) -> Suspicion:
-        """Whether ``value`` contradicts what is known; call before it is judged.
+        """Whether ``value`` contradicts what a majority signed; call before it is judged.
 
         Each pair is told of once. Costs a signature check only if something differs.
         """
@@ -134,7 +134,7 @@ class ConflictWatch:
             if not _holds(verdict):
                 return Suspicion(is_forged=verdict.rule is Rule.BAD_SIGNATURE)
             second = Sighting(value, store, provider, root, now_ms, verdict)
-            if self._has_majority(known) and self._has_majority(second):
+            if self._has_majority(second):
                 self._remember_conflict((kind, position, root))
                 return Suspicion(Conflict(kind, position, known, second))
         return Suspicion()
@@ -147,12 +147,15 @@ class ConflictWatch:
         store: LightClientStore,
         now_ms: int,
     ) -> None:
-        """Keep an object that was judged by ``store``, if that proved its signature."""
+        """Keep an object that was judged by ``store``, if that proved its signature.
+
+        Not if it takes no majority: what a single member signs must not stand for its slot.
+        """
         if not _holds(verdict):
             return
         for kind, position, root in self._claims(value):
-            if (kind, position) not in self._sightings:
-                sighting = Sighting(value, store, provider, root, now_ms, verdict)
+            sighting = Sighting(value, store, provider, root, now_ms, verdict)
+            if (kind, position) not in self._sightings and self._has_majority(sighting):
                 self._sightings[kind, position] = sighting
                 while len(self._sightings) > MAX_SIGHTINGS:
                     self._sightings.popitem(last=False)

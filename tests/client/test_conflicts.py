@@ -131,6 +131,20 @@ async def test_it_takes_more_than_half_of_the_committee(
     assert bool(kept.conflicts) is is_conflict
 
 
+async def test_what_few_members_signed_first_hides_no_conflict_of_what_most_signed(
+    world: World,
+) -> None:
+    found = await synced(world)
+    kept = reporter(found, "continue")
+    world.go_to(SLOT + 1)
+    true = optimistic(world)
+    few = weakened(world, conflicting(world.chain, true), 1)
+    for value in (few, true, conflicting(world.chain, true)):
+        await found.judge(found.providers[0], value)
+    (conflict,) = kept.conflicts
+    assert conflict.first.value == true
+
+
 async def test_empty_slots_reorganisations_and_repeats_are_no_conflict(world: World) -> None:
     found = await synced(world, world.provider("one"), world.provider("slow", lag=4))
     kept = reporter(found, "halt")

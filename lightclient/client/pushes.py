@@ -100,7 +100,9 @@ class Listener:
                         break
                     outcome = await self._fetcher.judge(provider, update)
                     has_heard = has_heard or not outcome.verdict.is_refusal
-                    if _is_lie(outcome.verdict) or self._is_catching_up():
+                    # Also a forgery that the rules passed over lowers the honesty.
+                    is_liar = _is_lie(outcome.verdict) or provider.score.honesty < 0
+                    if is_liar or self._is_catching_up():
                         break
         except NotServed:
             pass

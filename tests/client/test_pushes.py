@@ -13,7 +13,9 @@ import pytest
 
 from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
+from lightclient.client.providers import Provider
 from lightclient.client.pushes import MAX_PUSHES_A_SLOT, Listener
+from lightclient.containers import LightClientFinalityUpdate
 from lightclient.errors import (
     DecodeError,
     MalformedAnswer,
@@ -22,6 +24,7 @@ from lightclient.errors import (
     RateLimited,
     TransportError,
 )
+from lightclient.simulator.live_scenes import conflicting
 from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World, ignore, until
 
 pytestmark = pytest.mark.anyio
@@ -118,6 +121,28 @@ async def test_it_listens_to_one_provider_at_a_time_and_goes_on_when_a_stream_en
         assert (ends.opened, ends.closed) == (1, 1)
         assert (silent.closed, third.opened) == (0, 0)
     assert silent.closed == 1
+
+
+async def test_forgeries_that_the_rules_pass_over_end_the_stream_all_the_same() -> None:
+    place = World(SLOTS_PER_PERIOD + 30, dense_slots=40, slot_duration_ms=SLOT_MS)
+    fetcher = await synced_fetcher(place)
+    true = place.chain.finality_update()
+    assert true is not None
+    other = conflicting(place.chain, true)
+    assert isinstance(other, LightClientFinalityUpdate)
+    forged = replace(other, sync_aggregate=true.sync_aggregate)
+    place.go_to(place.slot + 24)
+    follower = Follower(fetcher, place.clock, lambda low, _: low)
+    fetcher.providers.append(Provider(place.provider("polled")))
+    for _ in range(3):
+        await follower.step()
+        place.now_ms += 1
+    forger = Stream(place, "forger", [forged] * MAX_PUSHES_A_SLOT, "silence")
+    fetcher.providers[:] = [Provider(forger)]
+    async with listening(place, fetcher):
+        await until(lambda: forger.closed)
+    assert forger.read <= 2
+    assert fetcher.providers[0].verdicts == {"duplicate": forger.read}
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ def test_the_table_tells_of_nodes_that_answered_last_time() -> None:
     assert records[0] in table.at_distances([distance])
     table.failed(records[0].node_id)
     assert records[0] not in table.at_distances([distance, distance])
+    assert set(table.good_records) == set(records[1:])
     assert table.at_distances([0]) == []
     assert table.closest(records[4].node_id, 1) == [records[4]]
 

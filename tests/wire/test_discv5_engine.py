@@ -26,6 +26,7 @@ from lightclient.wire.discv5.events import (
 )
 from lightclient.wire.discv5.messages import Nodes, Pong, TalkResponse, encode_message, log_distance
 from lightclient.wire.discv5.packets import (
+    HandshakePacket,
     WhoAreYouPacket,
     datagram_of,
     decode_packet,
@@ -115,6 +116,52 @@ def test_a_restarted_peer_is_recognised_by_its_challenge() -> None:
     first.ping(record_of(2), NOW)
     assert wire.deliver() == 4
     assert any(isinstance(event, Answered) for event in first.events())
+
+
+def test_requests_under_keys_that_the_peer_lost_are_all_sent_again() -> None:
+    wire, first, _ = pair()
+    first.ping(record_of(2), NOW)
+    wire.deliver()
+    first.events()
+    wire.parties[address_of(2)] = engine_of(2)
+    for _ in range(3):
+        first.ping(record_of(2), NOW)
+    wire.deliver()
+    assert sum(isinstance(event, Answered) for event in first.events()) == 3
+
+
+def test_what_waited_for_a_handshake_that_never_came_tries_one_of_its_own() -> None:
+    wire, first, _ = pair()
+    first.ping(record_of(2), NOW)
+    assert len(first.datagrams()) == 1  # and it is lost
+    second_id = first.ping(record_of(2), NOW + 1000)
+    assert first.datagrams() == []
+    wire.now_ms = NOW + 2000
+    first.tick(wire.now_ms)
+    wire.deliver()
+    failed, _, answered = first.events()
+    assert isinstance(failed, RequestFailed)
+    assert isinstance(answered, Answered)
+    assert answered.request_id == second_id
+
+
+def test_our_record_is_sent_to_those_who_have_none_or_an_older_one() -> None:
+    for known, sent in ((0, record_of(1).raw), (1, b""), (2, b"")):
+        engine = engine_of(1)
+        engine.ping(record_of(2), NOW)
+        [request] = engine.datagrams()
+        engine.receive(challenge_for(request, bytes(16), known), address_of(2), NOW)
+        handshake = decode_packet(engine.datagrams()[0].data, key_of(2).node_id)
+        assert isinstance(handshake, HandshakePacket)
+        assert handshake.record == sent
+
+
+def test_no_nonce_is_used_twice_even_with_bad_randomness() -> None:
+    peer = Peer()
+    assert peer.session is not None
+    nonces = {peer.session.next_nonce(bytes(8)) for _ in range(1000)}
+    assert len(nonces) == 1000
+    assert {len(nonce) for nonce in nonces} == {12}
 
 
 def test_keys_are_not_used_for_ever() -> None:

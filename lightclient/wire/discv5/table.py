@@ -53,6 +53,11 @@ class NodeTable:
         entry = self._bucket_of(node_id).get(node_id)
         return entry.record if entry else None
 
+    @property
+    def good_records(self) -> list[NodeRecord]:
+        """Nodes that answered when they were last asked: worth keeping for the next start."""
+        return [entry.record for entry in self if not entry.failures]
+
     def answered(self, record: NodeRecord, now_ms: int) -> bool:
         """A node answered at the address in its record; tells whether it is new to the table.
 

@@ -4,8 +4,8 @@ Theory of operation. Pages of 32 periods are handed out, the oldest first, to th
 that have nothing to do: while one page is judged the next ones come. At most three pages are held,
 judged, downloaded or under way, however long the history is and however fast a provider sends, and
 each page is judged once. What is not in a page (it was short, had a gap, broke off, held a lie) is
-asked for again, of whoever has not been tried for it yet; only when nobody is left the history ends
-for now.
+asked for again, of whoever has not been tried for it yet, and of who sent a part of it once more if
+there is no other; only when nobody is left the history ends for now.
 
 A page that everything else waits for and that takes its time is also asked for elsewhere: the first
 that brings it wins, and who was overtaken gets no more pages as long as somebody else is there.
@@ -57,6 +57,7 @@ class _Page:
 
     Attributes:
         tried: who could not bring it further.
+        short: who brought a part of it.
         downloads: under way.
         arrived: answers to be judged, with the downloads that brought them.
         is_judged: an answer is being judged now.
@@ -65,6 +66,7 @@ class _Page:
     start: int
     end: int
     tried: set[Provider] = field(default_factory=set)
+    short: set[Provider] = field(default_factory=set)
     downloads: list[_Download] = field(default_factory=list)
     arrived: deque[tuple[_Download, Answer]] = field(default_factory=deque)
     is_judged: bool = False
@@ -136,6 +138,8 @@ class History:
         reached = self._reached_period()
         if answer.error is not None or judged.refusal is not None or reached <= page.start:
             page.tried.add(provider)
+        elif reached < page.end:
+            page.short.add(provider)
         elif judged.progress:
             self._fetcher.prefer(provider)
         page.start = max(page.start, reached)
@@ -239,7 +243,9 @@ class History:
         """Who may still help with a page, busy or not, best first."""
         out = page.tried | self._liars
         able = [item for item in self._fetcher.asking_order() if item not in out]
-        quick = [item for item in able if item not in self._slow]
+        # Servers may cap their answers; who does so on purpose is not to set everybody's pace.
+        able.sort(key=lambda item: item in page.short)
+        quick = [item for item in able if item not in self._slow | page.short]
         return quick or able or [item for item in self._fetcher.last_resort() if item not in out]
 
     def _idle_provider(self, page: _Page) -> Provider | None:

@@ -206,6 +206,21 @@ async def test_a_server_that_caps_its_answers_is_asked_on_and_on(world: World) -
     assert found.providers[0].score.value > 300
 
 
+@pytest.mark.parametrize("liars", [1, 4])
+async def test_who_sends_a_history_drop_by_drop_does_not_set_the_pace(
+    world: World, liars: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightclient.client.history.PERIODS_PER_PAGE", PERIODS)
+    first = [
+        Paged(world, f"drips {number}", 0.9 * PATIENCE, lambda found: UpdateRange(tuple(found[:1])))
+        for number in range(liars)
+    ]
+    found = await bootstrapped(world, *first, Paged(world, "good", 0.2))
+    assert await timed(found) < (liars + 1) * PATIENCE
+    assert period_of(found) == PERIODS - 1
+    assert found.providers[0].name == "good"
+
+
 async def test_a_provider_that_lacks_some_periods_helps_with_the_others(world: World) -> None:
     def lacking(found: Sequence[LightClientUpdate]) -> UpdateRange:
         periods = {item.attested_header.beacon.slot // SLOTS_PER_PERIOD: item for item in found}

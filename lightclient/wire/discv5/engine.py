@@ -16,16 +16,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from lightclient.errors import ConfigError, DecodeError
+from lightclient.errors import DecodeError
 from lightclient.wire.discv5.addresses import may_tell
 from lightclient.wire.discv5.challenges import Challenges
-from lightclient.wire.discv5.ciphers import (
-    NONCE_SIZE,
-    decrypt,
-    derive_keys,
-    encrypt,
-    identity_digest,
-)
+from lightclient.wire.discv5.ciphers import NONCE_SIZE, encrypt
 from lightclient.wire.discv5.events import (
     Answered,
     Asked,
@@ -35,6 +29,7 @@ from lightclient.wire.discv5.events import (
     RequestFailed,
     SessionOpened,
 )
+from lightclient.wire.discv5.handshake import answer_challenge, check_handshake, ephemeral_key
 from lightclient.wire.discv5.messages import (
     FindNode,
     Message,
@@ -54,7 +49,6 @@ from lightclient.wire.discv5.packets import (
     WhoAreYouPacket,
     datagram_of,
     decode_packet,
-    handshake_head,
     ordinary_head,
 )
 from lightclient.wire.discv5.requests import REQUEST_TIMEOUT_MS, PendingRequest, PendingRequests
@@ -65,8 +59,8 @@ from lightclient.wire.discv5.sessions import (
     RecentlyUsed,
     Session,
 )
-from lightclient.wire.enr import Address, NodeRecord, decode_record
-from lightclient.wire.identity import SECRET_SIZE, IdentityKey, is_valid_signature
+from lightclient.wire.enr import Address, NodeRecord
+from lightclient.wire.identity import IdentityKey
 from lightclient.wire.rlp import decode_rlp
 
 RANDOM_MESSAGE_SIZE: Final = 20
@@ -268,32 +262,21 @@ class Engine:
         if pending is None or pending.peer[1] != address or pending.challenged:
             return
         pending.challenged = True
-        node_id = pending.record.node_id
-        ephemeral = self._ephemeral_key()
-        keys = derive_keys(
-            ephemeral.shared_secret(pending.record.public_key),
-            self._key.node_id,
-            node_id,
-            packet.head,
+        # The session counts its nonces from 1.
+        nonce = bytes(NONCE_SIZE - _SESSION_NONCE_RANDOM) + self._random(_SESSION_NONCE_RANDOM)
+        keys, head = answer_challenge(
+            self._key,
+            self.record,
+            pending.record,
+            packet,
+            ephemeral_key(self._random),
+            masking_iv=self._random(MASKING_IV_SIZE),
+            nonce=nonce,
         )
-        proof = identity_digest(packet.head, ephemeral.public_key, node_id)
-        session = Session(pending.record, keys.initiator, keys.recipient, now_ms)
-        nonce = session.next_nonce(self._random(_SESSION_NONCE_RANDOM))
-        newer = packet.enr_sequence < self.record.sequence
-        head = handshake_head(
-            self._random(MASKING_IV_SIZE),
-            nonce,
-            self._key.node_id,
-            self._key.sign(proof),
-            ephemeral.public_key,
-            self.record.raw if newer else b"",
-        )
-        self._put(
-            pending.peer,
-            head,
-            encrypt(keys.initiator, nonce, encode_message(pending.request), head),
-        )
+        message = encrypt(keys.initiator, nonce, encode_message(pending.request), head)
+        self._put(pending.peer, head, message)
         self._pending.sent(pending, nonce)
+        session = Session(pending.record, keys.initiator, keys.recipient, now_ms)
         self._open(pending.peer, session)
 
     def _open(self, peer: Peer, session: Session) -> None:
@@ -305,35 +288,12 @@ class Engine:
             if not waiting.challenged and waiting.messages_left is None:
                 self._send_request(waiting, session)
 
-    def _ephemeral_key(self) -> IdentityKey:
-        while True:
-            try:
-                return IdentityKey(self._random(SECRET_SIZE))
-            except ConfigError:  # not below the group's order: once in 2**128
-                continue
-
     def _receive_handshake(self, packet: HandshakePacket, address: Address, now_ms: int) -> None:
         peer = (packet.source_id, address)
         challenge = self._challenges.answered(peer, now_ms)
         if challenge is None:
             return
-        record = challenge.record
-        if packet.record:
-            sent = decode_record(packet.record)
-            if record is None or sent.sequence > record.sequence:
-                record = sent
-        if record is None or record.node_id != packet.source_id:
-            raise DecodeError("a handshake without the sender's record")
-        proof = identity_digest(challenge.head, packet.ephemeral_key, self._key.node_id)
-        if not is_valid_signature(record.public_key, packet.signature, proof):
-            raise DecodeError("a handshake that the sender did not sign")
-        keys = derive_keys(
-            self._key.shared_secret(packet.ephemeral_key),
-            packet.source_id,
-            self._key.node_id,
-            challenge.head,
-        )
-        plaintext = decrypt(keys.initiator, packet.nonce, packet.message, packet.head)
+        record, keys, plaintext = check_handshake(self._key, challenge, packet)
         session = Session(record, keys.recipient, keys.initiator, now_ms)
         self._open(peer, session)
         self._events.append(SessionOpened(record, address, initiated=False))

@@ -1,0 +1,140 @@
+"""The two stream multiplexers, kept from what a hostile peer can do to them as they come.
+
+Both are py-libp2p's; what is overridden here touches their private parts, hence the exact version
+in pyproject.toml. Each guard names what it is against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+from weakref import WeakSet
+
+import trio
+from libp2p.abc import IMuxedStream, ISecureConn
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.mplex.datastructures import StreamID
+from libp2p.stream_muxer.mplex.mplex import Mplex
+from libp2p.stream_muxer.mplex.mplex_stream import MplexStream
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
+
+YAMUX: Final = "/yamux/1.0.0"
+MPLEX: Final = "/mplex/6.7.0"
+MUXERS: Final = (YAMUX, MPLEX)
+"""Best first: Lodestar speaks only mplex, and Nimbus keeps yamux behind a flag."""
+
+MAX_STREAMS: Final = 64
+"""Streams that a connection may have at once; two gossip streams and a few requests are usual."""
+MAX_BUFFERED: Final = 16 * 2**20
+"""Bytes of a connection that nobody has read yet: a full window of yamux."""
+MAX_BUFFERED_IN_ALL: Final = 48 * 2**20
+_SMALL: Final = 2**20
+
+Muxer: TypeAlias = "GuardedYamux | GuardedMplex"
+
+
+class ReceiveBudget:
+    """What all connections of a host may hold unread together."""
+
+    def __init__(self) -> None:
+        self._muxers: WeakSet[GuardedYamux] = WeakSet()
+
+    def join(self, muxer: GuardedYamux) -> None:
+        """Count a connection."""
+        self._muxers.add(muxer)
+
+    def allows(self, muxer: GuardedYamux, more: int) -> bool:
+        """Whether ``muxer`` may take in ``more`` bytes; small amounts are never the trouble."""
+        own = muxer.buffered_bytes + more
+        if own > MAX_BUFFERED:
+            return False
+        return own <= _SMALL or self.total + more <= MAX_BUFFERED_IN_ALL
+
+    @property
+    def total(self) -> int:
+        """Bytes that nobody has read yet."""
+        return sum(muxer.buffered_bytes for muxer in self._muxers)
+
+
+class GuardedYamux(Yamux):
+    """Yamux with a bound on what it buffers and on its streams.
+
+    As it comes it takes data beyond the receive window (150 MB were pushed into a stream that
+    nobody read), and any number of streams.
+    """
+
+    def __init__(self, conn: ISecureConn, peer: ID, budget: ReceiveBudget) -> None:
+        super().__init__(conn, peer, is_initiator=conn.is_initiator)
+        self._budget = budget
+        budget.join(self)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that nobody has read yet."""
+        return sum(map(len, self.stream_buffers.values()))
+
+    async def _read_data_body(self, length: int) -> bytes:
+        if not self._budget.allows(self, length):
+            # The one exception that ends this connection and no more.
+            raise trio.TooSlowError("more unread data than a connection may hold")
+        return await super()._read_data_body(length)
+
+    async def accept_stream(self) -> IMuxedStream:
+        while True:
+            stream = await super().accept_stream()
+            if len(self.streams) <= MAX_STREAMS:
+                return stream
+            await stream.reset()
+
+
+class GuardedMplex(Mplex):
+    """Mplex with a bound on its streams, and without its leaks.
+
+    As it comes, a stream's name that is not UTF-8 ends more than the connection, and each stream
+    leaves an entry behind.
+    """
+
+    async def _handle_new_stream(self, stream_id: StreamID, message: bytes) -> None:
+        self._forget(set(self.streams_msg_channels) - set(self.streams))
+        # The name means nothing to anybody, and has to be UTF-8 here.
+        await super()._handle_new_stream(stream_id, message[:0])
+
+    async def _handle_reset(self, stream_id: StreamID) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None and not stream.event_remote_closed.is_set():
+            # Before the reader is woken, which would take the reset for an end.
+            stream.event_reset.set()
+        await super()._handle_reset(stream_id)
+
+    def _forget(self, stream_ids: Iterable[StreamID]) -> None:
+        for stream_id in stream_ids:
+            channel = self.streams_msg_channels.pop(stream_id, None)
+            if channel is not None:
+                channel.close()
+
+    async def open_stream(self) -> IMuxedStream:
+        self._forget(set(self.streams_msg_channels) - set(self.streams))
+        return await super().open_stream()
+
+    async def accept_stream(self) -> IMuxedStream:
+        while True:
+            stream = await super().accept_stream()
+            if len(self.streams) <= MAX_STREAMS:
+                return stream
+            await stream.reset()
+
+
+def make_muxer(protocol: str, conn: ISecureConn, peer: ID, budget: ReceiveBudget) -> Muxer:
+    """The multiplexer of a protocol that was agreed on."""
+    if protocol == YAMUX:
+        return GuardedYamux(conn, peer, budget)
+    return GuardedMplex(conn, peer)
+
+
+def was_reset(stream: IMuxedStream) -> bool:
+    """Whether a stream that gives no more ended by a reset, which looks like a clean end."""
+    if isinstance(stream, YamuxStream):
+        return bool(stream.reset_received) or stream.conn.event_shutting_down.is_set()
+    if isinstance(stream, MplexStream):
+        return stream.event_reset.is_set()
+    return False

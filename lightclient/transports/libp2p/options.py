@@ -1,0 +1,67 @@
+"""How to be on the network: what a ``Libp2pPool`` is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from lightclient.errors import ConfigError
+from lightclient.transports.libp2p.addresses import PeerAddress
+from lightclient.transports.libp2p.served import LightClientData
+
+DEFAULT_MAX_PEERS: Final = 12
+"""Peers to look for: enough that a few may lie or leave, few enough to cost little."""
+_MAX_AGENT: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libp2pOptions:
+    """Options; the defaults are those of the command line.
+
+    Attributes:
+        secret: identity key, 32 bytes.
+        listen_address: address of this machine to listen at; None to listen nowhere.
+        tcp_port: 0 for any.
+        external_address: what peers are told to dial; None if that is not known.
+        direct_peers: kept connected whatever their number.
+        max_peers: how many to look for. hard_max_peers: how many may be there.
+        agent: what to call ourselves.
+        light_client: verified objects to serve; None to serve none.
+    """
+
+    secret: bytes
+    listen_address: str | None = "0.0.0.0"  # noqa: S104 - a node of a network is to be reached
+    tcp_port: int = 9000
+    external_address: str | None = None
+    direct_peers: Sequence[PeerAddress] = ()
+    max_peers: int = DEFAULT_MAX_PEERS
+    hard_max_peers: int | None = None
+    agent: str = "lightclient"
+    light_client: LightClientData | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("listen_address", "external_address"):
+            address = getattr(self, name)
+            try:
+                if address is not None:
+                    ip_address(address)
+            except ValueError:
+                raise ConfigError(f"{name} is {address[:80]!r}, which is no IP address") from None
+        if not 0 <= self.tcp_port <= 65535:
+            raise ConfigError(f"tcp_port is {self.tcp_port}, which is no port")
+        if self.max_peers < 1 or self.peer_limit < self.max_peers:
+            raise ConfigError(
+                f"max_peers is {self.max_peers} of at most {self.peer_limit}: give at least 1, and"
+                " a limit that is not smaller"
+            )
+        if not self.agent.isprintable() or len(self.agent) > _MAX_AGENT:
+            raise ConfigError(f"agent must be printable, of at most {_MAX_AGENT} characters")
+
+    @property
+    def peer_limit(self) -> int:
+        """The most peers at once: half as many more than are looked for."""
+        if self.hard_max_peers is not None:
+            return self.hard_max_peers
+        return -(-3 * self.max_peers // 2)

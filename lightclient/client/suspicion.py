@@ -39,10 +39,15 @@ class FutureSlots:
         """An accepted object; the names of those who now stand alone with theirs, to be blamed.
 
         Only an object of the current slot says that the clock is right: whoever merely lags would
-        agree with a clock that is slow.
+        agree with a clock that is slow. What has come true meanwhile was no lie: our clock is slow
+        by a part of a slot.
         """
         self._forget(current_slot)
-        self._ahead.pop(provider, None)
+        self._ahead = {
+            name: noted
+            for name, noted in self._ahead.items()
+            if name != provider and sum(noted) > current_slot
+        }
         if signature_slot != current_slot or len(self._ahead) != 1:
             return []
         alone = list(self._ahead)

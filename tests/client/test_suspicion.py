@@ -44,6 +44,13 @@ def test_what_was_long_ago_or_before_the_clock_was_set_back_counts_no_more() -> 
     assert future.suspected_slot is None
 
 
+def test_who_is_ahead_of_a_clock_that_is_slow_by_a_part_of_a_slot_is_not_blamed() -> None:
+    future = FutureSlots()
+    for slot in range(100, 110):
+        assert future.note_present("polled", slot, slot) == []
+        future.note_future("pushes", slot + 1, slot)
+
+
 async def synced(world: World, *transports: ChainTransport) -> Fetcher:
     found = Fetcher.over(world.processor(), transports, world.clock, ignore)
     loop = Follower(found, world.clock, lambda low, _: low)

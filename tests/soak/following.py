@@ -129,6 +129,7 @@ def _played(
         start_slot=start_slot,
         course=Course(missed=0.01),
         phases=tuple(phases),
+        has_disk=True,
     )
     memory: list[tuple[float, int, int]] = []
 

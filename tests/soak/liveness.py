@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightclient.bls import Backend
 from lightclient.client import LightClient
+from lightclient.protocol import has_supermajority, is_finality_update
 from lightclient.sync import Processor
 from tests.soak.chain import FunctionalChain
 from tests.soak.virtual_time import VirtualTime
@@ -41,6 +42,27 @@ class Reach:
         if update is None or head is None:
             return False
         return head.slot >= update.attested_header.beacon.slot
+
+    def is_cut_off(self, client: LightClient, slot: int) -> bool:
+        """Whether the chain itself has no way on from the client's store, whoever serves it.
+
+        So it is after a period in which no signed block finalized another one of that period: its
+        next committee was never proven final.
+        """
+        store = client.processor.store
+        if store is None:
+            return False
+        period = self._chain.network.compute_sync_committee_period_at_slot
+        first = period(store.finalized_header.beacon.slot)
+        if store.next_sync_committee is not None:
+            first += 1
+        for number in range(first, period(slot)):
+            best = self._chain.best_update(number, slot)
+            if best is None or not (has_supermajority(best) and is_finality_update(best)):
+                return True
+            if period(best.finalized_header.beacon.slot) != number:
+                return True
+        return False
 
     def _fed_by_hand(self, processor: Processor, head_slot: int) -> Processor:
         """A copy that was given everything an honest provider has, in the best order."""

@@ -11,6 +11,7 @@ import pytest
 from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
 from lightclient.client.health import HealthReport
+from lightclient.client.persistence import Persistence
 from lightclient.client.status import Health
 from lightclient.client.subscriptions import HeaderFeed
 from lightclient.protocol import SignatureVerifier
@@ -84,6 +85,14 @@ def test_a_client_that_confirms_before_it_saves_is_found_out(
     monkeypatch.setattr(StateDirectory, "save", lambda *_: None)
     played = scenario(calm(), calm(restart=Restart.KILL), has_disk=True)
     assert "finalized slot" in violations(played)
+
+
+def test_a_client_that_does_not_save_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(_: Persistence) -> None:
+        pass
+
+    monkeypatch.setattr(Persistence, "save", nothing)
+    assert "is saved, not" in violations(scenario(calm(), has_disk=True))
 
 
 def test_a_client_that_claims_to_be_well_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

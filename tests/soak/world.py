@@ -6,6 +6,7 @@ The client is the real one in every part; what is simulated is what surrounds it
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ class World:
         self.disk = Disk(draws_for("disk", scenario.seed)) if scenario.has_disk else None
         self._insists = False
         self._saved_slot = -1
+        self._finalized_lately: deque[int] = deque(maxlen=4)
         self._reach = Reach(self.chain, self._backend, self.time)
         self._trusted_root = b""
         self._trust(self.chain.trusted_slot(scenario.trusted_slot, scenario.start_slot))
@@ -259,11 +261,14 @@ class World:
 
     async def _live_through(self, nursery: trio.Nursery, session: Session, phase: Phase) -> Session:
         slots = 0
+        self._finalized_lately.clear()
         while slots < phase.slots:
             await anyio.sleep(self.network.slot_duration_ms / 1000)
             slots += 1
             if not session.ended.is_set():
                 session.watch.check(session.client)
+                header = session.client.finalized_header()
+                self._finalized_lately.append(-1 if header is None else header.slot)
                 if self._is_calm_enough(session, phase, slots):
                     break
             elif isinstance(session.failure, StaleTrustedRoot):
@@ -327,8 +332,15 @@ class World:
         if not self._reach.is_at_head(session.client, self.slot):
             self.figures.runs["liveness checks beyond what finality allows"] += 1
             course = self.scenario.course
-            if not (course.stalls or course.weak or course.droughts):
+            is_weak = course.weak or course.droughts
+            if not (is_weak or self._reach.is_cut_off(session.client, self.slot)):
                 session.watch.violated("an honest provider cannot bring this store to the head")
+
+    def _check_saved(self, session: Session) -> None:
+        """On a disk that works, a finalized header is saved when it comes."""
+        finalized = self._finalized_lately[0]
+        if self.disk is not None and self._saved_slot < finalized:
+            session.watch.violated(f"slot {self._saved_slot} is saved, not {finalized}")
 
     def _finish(self, session: Session, phase: Phase, number: int) -> None:
         client = session.client
@@ -345,6 +357,7 @@ class World:
             session.watch.violated(f"a conflict without one: {client.conflicts[0]}")
         if phase.kind is Kind.CALM:
             self._check_liveness(session)
+            self._check_saved(session)
         elif phase.kind is Kind.HOPELESS:
             self._check_honesty(session)
 

@@ -91,8 +91,11 @@ def sync_progress(
 
 
 def is_head_recent(header: VerifiedHeader | None, network: Network, now_ms: int) -> bool:
-    """Whether ``header`` is at most two epochs behind the clock, which Nimbus calls synced."""
+    """Whether ``header`` is at most two epochs behind the clock, which Nimbus calls synced.
+
+    Nor as much ahead of it: then the clock is wrong, and nobody knows how recent the header is.
+    """
     if header is None:
         return False
     behind = network.slot_at_time_ms(now_ms) - header.slot
-    return behind <= 2 * network.preset.slots_per_epoch
+    return abs(behind) <= 2 * network.preset.slots_per_epoch

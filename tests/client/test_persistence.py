@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lightclient.client.status import Health
+from lightclient.client.status import Health, SyncState
 from lightclient.config import Network
 from lightclient.containers import LightClientBootstrap
 from lightclient.errors import DataDirError
@@ -97,6 +97,18 @@ async def test_it_goes_on_where_it_was_without_a_bootstrap(
     assert told[0] == first
     assert told[0].participants is not None
     assert "Going on from the stored state" in caplog.text
+
+
+async def test_by_a_clock_that_was_set_far_back_a_stored_head_is_not_the_head_of_the_chain(
+    tmp_path: Path,
+) -> None:
+    world = World(HEAD)
+    await synced(world, tmp_path)
+    world.set_clock(HEAD - 2 * SLOTS_PER_EPOCH - 8)
+    async with world.client(data_dir=tmp_path) as client:
+        assert client.status.state is not SyncState.SYNCED
+        with pytest.raises(TimeoutError), anyio.fail_after(0.1):
+            await client.wait_until_synced()
 
 
 async def test_it_goes_on_after_periods_away(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from lightclient.simulator import simulated_network
 from tests.soak.chain import Course, hashed
 from tests.soak.figures import Figures
 from tests.soak.providers import HONEST, Behaviour
-from tests.soak.scenario import Kind, Phase, Restart, Scenario
+from tests.soak.scenario import CALM_SLOTS, Kind, Phase, Restart, Scenario
 from tests.soak.virtual_time import draws_for
 from tests.soak.world import Result, World, play
 
@@ -102,7 +102,11 @@ def follow_a_month(seed: int, days: int = 30) -> LongResult:
     """A server's month: awake all the time, one provider pushes, the other one is polled."""
     network = _network(days)
     behaviours = (replace(HONEST, pushes="honest"), HONEST)
-    phases = [Phase(Kind.CALM, _DAY_SLOTS, behaviours) for _ in range(days)]
+    day = (
+        Phase(Kind.TROUBLED, _DAY_SLOTS - CALM_SLOTS, behaviours),
+        Phase(Kind.CALM, CALM_SLOTS, behaviours),
+    )
+    phases = [phase for _ in range(days) for phase in day]
     return _played(seed, network, phases, forks_in=days, measure=True)
 
 
@@ -136,13 +140,15 @@ def _played(
     def look(world: World) -> None:
         gc.collect()
         days = (world.slot - start_slot) / _DAY_SLOTS
+        if memory and days < memory[-1][0] + 0.5:
+            return
         memory.append((days, resident_bytes(), len(gc.get_objects())))
 
     result = play(scenario, after_phase=look if measure else None)
     slots = result.figures.virtual_seconds * 1000 / network.slot_duration_ms
     return LongResult(
         result,
-        sum(phase.slots for phase in phases),
+        int(result.figures.awake_seconds * 1000 / network.slot_duration_ms),
         int(slots / MAINNET.slots_per_sync_committee_period),
         memory,
     )

@@ -38,9 +38,11 @@ class Fetcher(Judging):
 
     Attributes:
         on_request: called with each request that has ended.
+        has_pool: providers come and go: those that are there do not decide what there can be.
     """
 
     on_request: list[RequestObserver] = field(default_factory=list)
+    has_pool: bool = False
 
     @classmethod
     def over(
@@ -69,7 +71,7 @@ class Fetcher(Judging):
         names = len({provider.name for provider in self.providers})
         if min_providers < 1:
             raise ConfigError(f"min_providers is {min_providers}, where 1 is the least")
-        if min_providers > names:
+        if min_providers > names and not self.has_pool:
             raise ConfigError(
                 f"min_providers is {min_providers}, but of different names there are no more than"
                 f" {names}: name more providers, or ask for fewer to agree"
@@ -81,7 +83,7 @@ class Fetcher(Judging):
         """Why no provider will ever have the bootstrap; None while one still might."""
         refusals = [_final_refusal(provider.last_error) for provider in self.providers]
         final = [error for error in refusals if error is not None]
-        if len(final) < len(refusals):
+        if len(final) < len(refusals) or self.has_pool:
             return None
         # What is said of the root itself tells more than that an endpoint is missing.
         return next((e for e in final if isinstance(e, UnknownBootstrap)), final[0])
@@ -126,8 +128,8 @@ class Fetcher(Judging):
         return sorted(ready, key=lambda p: -p.score.value)
 
     def prefer(self, provider: Provider) -> None:
-        """Ask ``provider`` first from now on."""
-        if self.providers[0] is not provider:
+        """Ask ``provider`` first from now on, if it is still there."""
+        if provider in self.providers and self.providers[0] is not provider:
             self.providers.remove(provider)
             self.providers.insert(0, provider)
 

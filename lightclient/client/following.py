@@ -61,6 +61,7 @@ class Follower:
         self._last_ms = 0
         self._was_catching_up = True
         self._refused_rounds = 0
+        self._woken: anyio.Event | None = None
 
     async def run(self) -> None:
         """Follow until cancelled.
@@ -69,8 +70,16 @@ class Follower:
             ProviderRefused: no provider will ever have the bootstrap.
         """
         while True:
+            self._woken = anyio.Event()
             await self.step()
-            await anyio.sleep(self.delay_ms() / 1000)
+            with anyio.move_on_after(self.delay_ms() / 1000):
+                await self._woken.wait()
+
+    def wake(self) -> None:
+        """Do now what is due, and the planner's next task whether or not it is due."""
+        self.next_sync_ms = 0
+        if self._woken is not None:
+            self._woken.set()
 
     async def step(self) -> None:
         """Do what is due now. Raises as :meth:`run`."""

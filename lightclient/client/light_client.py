@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
@@ -31,6 +32,7 @@ from lightclient.client.following import Follower
 from lightclient.client.freshness import require_recent
 from lightclient.client.lifetime import Background, close_transport
 from lightclient.client.measures import Measures
+from lightclient.client.pool_membership import PoolMembership
 from lightclient.client.providers import Provider
 from lightclient.client.pushes import Listener
 from lightclient.client.reporting import ConflictReporter, evidence_directory
@@ -56,6 +58,7 @@ from lightclient.sync import (
     sync_position,
 )
 from lightclient.transports.base import Transport
+from lightclient.transports.pools import TransportPool
 
 if TYPE_CHECKING:
     from lightclient.client.dumping import Dumper
@@ -73,6 +76,8 @@ class LightClient:
         trusted_block_root: 32 bytes or 0x hex: the root of a finalized checkpoint block.
         transports: providers, asked in turn; a string is the base URL of a beacon node's REST API.
             The client opens and closes them.
+        pools: providers that come and go, such as the peers of a ``Libp2pPool``; they and the
+            transports are used as one.
         on_finalized_header, on_optimistic_header: called (awaited if async) with each new header,
             one call at a time and in order; the client waits for them, and :meth:`stop` cancels
             the one it waits for. What they raise is logged.
@@ -109,7 +114,8 @@ class LightClient:
         *,
         network: str | PathLike[str] | Network = "mainnet",
         trusted_block_root: bytes | str,
-        transports: Sequence[Transport | str],
+        transports: Sequence[Transport | str] = (),
+        pools: Sequence[TransportPool] = (),
         on_finalized_header: HeaderCallback | None = None,
         on_optimistic_header: HeaderCallback | None = None,
         bls_backend: str | Backend | None = None,
@@ -143,8 +149,13 @@ class LightClient:
         self._optimistic = HeaderFeed("optimistic", on_optimistic_header)
         uniform = (rng or random.Random()).uniform
         self._fetcher = Fetcher.over(
-            self.processor, transports_of(transports), clock, self._deliver, uniform
+            self.processor,
+            transports_of(transports) if transports or not pools else (),
+            clock,
+            self._deliver,
+            uniform,
         )
+        self._fetcher.has_pool = bool(pools)
         self._fetcher.require(min_providers)
         self._reporter = ConflictReporter(
             self.processor, conflict_policy, evidence_directory(evidence_dir, data_dir)
@@ -152,6 +163,7 @@ class LightClient:
         self._fetcher.on_conflict = self._reporter.report
         self._follower = Follower(self._fetcher, clock, uniform)
         self._listener = Listener(self._fetcher, clock)
+        self._pools = tuple(pools)
         self.watch = Watch(self._fetcher, clock, lambda: self._sync_progress()[0])
         self.measures = Measures(self._fetcher)
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
@@ -226,6 +238,10 @@ class LightClient:
             self._tasks.start_soon(self._guarded, self._follow)
             self._tasks.start_soon(self._guarded, self.watch.ask)
             self._tasks.start_soon(self._guarded, self._listener.run)
+            for pool in self._pools:
+                member = PoolMembership(self._fetcher, self._clock, self._follower.wake)
+                self._tasks.start_soon(self._guarded, member.run)
+                self._tasks.start_soon(self._guarded, partial(pool.run, self.network, member))
 
     async def _follow(self) -> None:
         # Nobody who is on another network is to be asked for anything.

@@ -90,7 +90,7 @@ class ScheduleWatch:
                 for provider in self._providers:
                     tasks.start_soon(self._check_network, provider)
         wrong = [p for p in self._providers if p.wrong_network is not None]
-        if len(wrong) == len(self._providers):
+        if wrong and len(wrong) == len(self._providers):
             said = "; ".join(f"{p.name} serves {p.wrong_network}" for p in wrong[:5])
             raise WrongNetwork(
                 f"no provider serves {self._network.name}: {said}: check --network and the URLs",

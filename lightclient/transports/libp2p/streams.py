@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 from libp2p.abc import IMuxedStream
-from libp2p.stream_muxer.exceptions import MuxedStreamEOF
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
 from lightclient.transports.libp2p.muxers import was_reset
 
@@ -42,6 +42,8 @@ class Stream:
             data = await self._muxed.read(n)
         except MuxedStreamEOF:
             data = b""
+        except MuxedStreamReset:
+            raise StreamBroken("the stream was reset") from None
         except Exception as error:  # noqa: BLE001 - the library raises anything
             raise StreamBroken(_said(error)) from None
         if not data and was_reset(self._muxed):

@@ -1,0 +1,161 @@
+"""A simulated chain on the network: nodes that serve it and clients that follow it."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from lightclient.client import LightClient
+from lightclient.containers import (
+    LightClientBootstrap,
+    LightClientFinalityUpdate,
+    LightClientOptimisticUpdate,
+    LightClientUpdate,
+    encode_ssz,
+)
+from lightclient.protocol import ACCEPTED
+from lightclient.sync import NewOptimisticHeader, Outcome, VerifiedHeader
+from lightclient.transports.base import Transport
+from lightclient.transports.libp2p.addresses import PeerAddress
+from lightclient.transports.libp2p.node import Node
+from lightclient.transports.libp2p.options import Libp2pOptions
+from lightclient.transports.libp2p.pool import Libp2pPool
+from lightclient.transports.pools import Heads
+from lightclient.transports.scores import ProviderScore
+from tests.client.world import World
+
+
+class ServedChain:
+    """A world's chain as peers are served it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def bootstrap(self, block_root: bytes) -> LightClientBootstrap | None:
+        return self.world.chain.bootstrap(block_root)
+
+    async def updates(self, start_period: int, count: int) -> Sequence[LightClientUpdate]:
+        return self.world.chain.updates(start_period, count)
+
+    async def finality_update(self) -> LightClientFinalityUpdate | None:
+        return self.world.chain.finality_update()
+
+    async def optimistic_update(self) -> LightClientOptimisticUpdate | None:
+        return self.world.chain.optimistic_update()
+
+
+class Member:
+    """Stands for a client: takes every update for progress, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.transports: list[Transport] = []
+        self.serving: list[Transport] = []
+        self.judged: list[LightClientFinalityUpdate | LightClientOptimisticUpdate] = []
+        self.is_near = True
+        self.outcome: Outcome | str | None = "progress"
+        self.known = Heads()
+
+    def join(self, transport: Transport, score: ProviderScore, *, serves: bool) -> None:
+        self.transports.append(transport)
+        if serves:
+            self.serving.append(transport)
+
+    def leave(self, transport: Transport) -> None:
+        self.transports.remove(transport)
+        if transport in self.serving:
+            self.serving.remove(transport)
+
+    async def judge(
+        self,
+        transport: Transport,
+        update: LightClientFinalityUpdate | LightClientOptimisticUpdate,
+    ) -> Outcome | None:
+        self.judged.append(update)
+        if isinstance(self.outcome, str):
+            header = VerifiedHeader(update.attested_header, None)  # type: ignore[arg-type]
+            return Outcome(ACCEPTED, (NewOptimisticHeader(header),), progress=True)
+        return self.outcome
+
+    def can_judge_pushes(self) -> bool:
+        return self.is_near
+
+    def heads(self) -> Heads:
+        return self.known
+
+
+def make_node(
+    world: World,
+    member: Member | None = None,
+    *,
+    serves: bool = True,
+    direct: Sequence[PeerAddress] = (),
+    **options: Any,
+) -> Node:
+    """A node on a random port of loopback."""
+    chosen = Libp2pOptions(
+        secret=os.urandom(32),
+        listen_address="127.0.0.1",
+        tcp_port=0,
+        direct_peers=direct,
+        light_client=ServedChain(world) if serves else None,
+        **options,
+    )
+    rng = random.Random(1)
+    return Node(
+        chosen,
+        world.network,
+        member or Member(),
+        clock=world.clock,
+        uniform=rng.uniform,
+        sample=rng.sample,
+    )
+
+
+def address_of(node: Node) -> PeerAddress:
+    return PeerAddress("ip4", "127.0.0.1", node.port, node.peer_id)
+
+
+@asynccontextmanager
+async def running(*nodes: Node) -> AsyncIterator[None]:
+    """All of ``nodes``, started in order."""
+    async with anyio.create_task_group() as tasks:
+        for node in nodes:
+            await tasks.start(node.run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def make_client(world: World, *direct: PeerAddress, **options: Any) -> LightClient:
+    """A client that knows nobody but ``direct``."""
+    chosen = Libp2pOptions(
+        secret=os.urandom(32), listen_address=None, tcp_port=0, direct_peers=direct
+    )
+    pool = Libp2pPool(chosen, clock=world.clock, rng=random.Random(1))
+    return LightClient(
+        network=world.network,
+        trusted_block_root=options.pop("trusted_block_root", None) or world.root(),
+        pools=[pool],
+        clock=world.clock,
+        rng=random.Random(1),
+        **options,
+    )
+
+
+def publish_head(world: World, node: Node) -> int:
+    """Gossip the head of the chain; to how many peers."""
+    reached = 0
+    for name, update in (
+        ("light_client_finality_update", world.chain.finality_update()),
+        ("light_client_optimistic_update", world.chain.optimistic_update()),
+    ):
+        if update is not None:
+            slot = update.attested_header.beacon.slot
+            epoch = world.network.compute_epoch_at_slot(slot)
+            digest = world.network.compute_fork_digest(epoch)
+            reached += node.publish(name, encode_ssz(update), digest)
+    return reached

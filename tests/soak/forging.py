@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from typing import TypeAlias
 
 from lightclient.bls.encoding import G2_INFINITY
@@ -42,17 +43,16 @@ class Attacker:
         self.false = false
         self.offered: Counter[str] = Counter()
         self.treason: set[bytes] = set()
-        self._labels: dict[int, tuple[LightClientObject, str]] = {}
+        self._labels: dict[bytes, str] = {}
 
     def label_of(self, value: LightClientObject) -> str | None:
         """How ``value`` was forged; None for an object that was not."""
-        found = self._labels.get(id(value))
-        return None if found is None else found[1]
+        return self._labels.get(_identity(value)) if self._labels else None
 
     def note(self, value: LightClientObject, label: str) -> LightClientObject:
-        """Remember ``value`` as forged; it is kept, so that its identity stays its own."""
+        """Remember ``value`` as forged, by its bytes."""
         self.offered[label] += 1
-        self._labels[id(value)] = (value, label)
+        self._labels[_identity(value)] = label
         return value
 
     def forge(self, honest: LightClientObject, draw: random.Random) -> LightClientObject:
@@ -105,6 +105,10 @@ class Attacker:
         return LightClientOptimisticUpdate(
             header.data_format, header, aggregate, honest.signature_slot
         )
+
+
+def _identity(value: LightClientObject) -> bytes:
+    return sha256(value.kind.encode() + encode_ssz(value)).digest()
 
 
 def _differs_only_in_signature_slot(one: LightClientObject, other: LightClientObject) -> bool:

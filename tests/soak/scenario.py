@@ -81,6 +81,7 @@ class Scenario:
         trusted_slot: the trusted block is the first one with a bootstrap from here on.
         start_slot: the slot in which the client is first started.
         backend: "toy", or the name of a real one.
+        over_http: whether providers are asked through the REST transport, over HTTP in process.
         has_disk: whether the client keeps its state.
         insists: after a refusal to start from something old, the user insists; otherwise a newer
             trusted block root is given.
@@ -95,6 +96,7 @@ class Scenario:
     phases: tuple[Phase, ...]
     backend: str = "toy"
     forced_update: str = "never"
+    over_http: bool = False
     has_disk: bool = False
     insists: bool = True
     min_providers: int = 1
@@ -109,9 +111,10 @@ class Scenario:
         """For people who look for what went wrong."""
         preset = self.network.preset
         keeping = "with a disk" if self.has_disk else "without a disk"
+        way = "over HTTP" if self.over_http else "in process"
         lines = [
             f"seed {self.seed}: {preset}, {self.network.slot_duration_ms} ms a slot",
-            f"  {self.backend} keys, forced update {self.forced_update}, {keeping}",
+            f"  {way}, {self.backend} keys, forced update {self.forced_update}, {keeping}",
             f"  min_providers {self.min_providers}, on conflicts {self.conflict_policy}",
             f"  first slot {self.first_slot}, trusted {self.trusted_slot}, start {self.start_slot}",
             f"  {self.course}",
@@ -166,6 +169,7 @@ def draw_scenario(seed: int) -> Scenario:
         phases,
         backend="toy" if draw.random() < 0.97 else draw.choice(("milagro", "arkworks", "blst")),
         forced_update=forced_update,
+        over_http=draw.random() < 0.2,
         has_disk=draw.random() < 0.6,
         insists=draw.random() < 0.5,
         min_providers=draw.choice((1, 1, 1, min(2, providers), min(3, providers))),

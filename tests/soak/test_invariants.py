@@ -21,6 +21,8 @@ from tests.soak.providers import HONEST, Behaviour
 from tests.soak.scenario import Kind, Phase, Restart, Scenario, draw_scenario
 from tests.soak.world import play
 
+# httpx leaves its generators to the garbage collector when a stream is closed before its end.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 LIAR = Behaviour(forging=1.0)
 AWAY = Behaviour(down=1.0)
 
@@ -47,6 +49,22 @@ def violations(of: Scenario) -> str:
 def test_an_honest_world_is_without_violations() -> None:
     played = scenario(calm(HONEST, LIAR), calm(HONEST, LIAR, restart=Restart.KILL))
     assert violations(replace(played, has_disk=True)) == ""
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_with_one_honest_provider_of_five_the_head_is_reached(over_http: bool) -> None:
+    others = (LIAR, AWAY, Behaviour(false=True), Behaviour(timeout=1.0))
+    result = play(scenario(calm(*others, HONEST), over_http=over_http))
+    assert result.violations == []
+    assert result.figures.runs["liveness checks"] == 1
+    assert result.figures.runs["liveness checks beyond what finality allows"] == 0
+
+
+def test_what_a_committee_signs_twice_is_reported_as_a_conflict() -> None:
+    traitor = replace(HONEST, treason=0.6)
+    result = play(scenario(calm(traitor, HONEST), conflict_policy="halt"))
+    assert result.violations == []
+    assert result.figures.runs["gave up with ConflictingHeaders"] == 1
 
 
 def test_a_client_that_checks_no_signatures_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

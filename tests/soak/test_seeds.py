@@ -13,6 +13,8 @@ from tests.soak.following import follow_a_year
 from tests.soak.scenario import draw_scenario
 from tests.soak.world import play
 
+# httpx leaves its generators to the garbage collector when a stream is closed before its end.
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEEDS = range(8)
 

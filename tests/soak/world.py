@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,11 +25,13 @@ from lightclient.errors import (
 )
 from lightclient.simulator.keys import ValidatorKeys
 from lightclient.storage import StoredState
+from lightclient.transports.base import Transport
 from tests.soak.chain import Course, FunctionalChain
 from tests.soak.disk import Disk, watch_saves
 from tests.soak.figures import Figures
 from tests.soak.forging import Attacker
 from tests.soak.liveness import Reach
+from tests.soak.over_http import over_http
 from tests.soak.providers import SimulatedProvider
 from tests.soak.scenario import Kind, Phase, Restart, Scenario
 from tests.soak.session import Session
@@ -153,6 +155,8 @@ class World:
         figures = self.figures
         self.result.digest = self._digest.hexdigest()
         figures.runs["seeds"] += 1
+        figures.runs["seeds over HTTP"] += self.scenario.over_http
+        figures.runs["seeds with real signatures"] += self.scenario.backend != "toy"
         figures.virtual_seconds = (self.time.true_ms() - started_ms) / 1000
         figures.awake_seconds = trio.current_time()
         figures.runs["requests"] += sum(provider.requests for provider in self.providers)
@@ -234,7 +238,7 @@ class World:
         client = LightClient(
             network=self.network,
             trusted_block_root=self._trusted_root,
-            transports=self.providers,
+            transports=self._transports(),
             on_finalized_header=watch.on_finalized,
             on_optimistic_header=watch.on_optimistic,
             bls_backend=self._backend,
@@ -252,6 +256,12 @@ class World:
         session = Session(client, watch)
         nursery.start_soon(session.live)
         return session
+
+    def _transports(self) -> Sequence[Transport]:
+        if not self.scenario.over_http:
+            return self.providers
+        draw = draws_for("http", self.scenario.seed, self.figures.runs["clients started"])
+        return over_http(self.providers, self.network, self.time, draw)
 
     def _note_saved(self, state: StoredState) -> None:
         assert self.disk is not None

@@ -13,6 +13,7 @@ from weakref import WeakSet
 import trio
 from libp2p.abc import IMuxedStream, ISecureConn
 from libp2p.peer.id import ID
+from libp2p.stream_muxer.mplex.constants import HeaderTags
 from libp2p.stream_muxer.mplex.datastructures import StreamID
 from libp2p.stream_muxer.mplex.mplex import Mplex
 from libp2p.stream_muxer.mplex.mplex_stream import MplexStream
@@ -99,6 +100,10 @@ class GuardedMplex(Mplex):
         # The name means nothing to anybody, and has to be UTF-8 here.
         await super()._handle_new_stream(stream_id, message[:0])
 
+    async def _handle_message(self, stream_id: StreamID, message: bytes) -> None:
+        if message:  # an empty one would be taken for the end of the stream
+            await super()._handle_message(stream_id, message)
+
     async def _handle_reset(self, stream_id: StreamID) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None and not stream.event_remote_closed.is_set():
@@ -129,6 +134,16 @@ def make_muxer(protocol: str, conn: ISecureConn, peer: ID, budget: ReceiveBudget
     if protocol == YAMUX:
         return GuardedYamux(conn, peer, budget)
     return GuardedMplex(conn, peer)
+
+
+async def reset_stream(stream: IMuxedStream) -> None:
+    """Reset a stream, also where mplex as it comes says nothing: if the peer closed its side."""
+    if isinstance(stream, MplexStream):
+        is_remote_closed = stream.event_remote_closed.is_set()
+        if is_remote_closed and not stream.event_local_closed.is_set():
+            tag = HeaderTags.ResetInitiator if stream.is_initiator else HeaderTags.ResetReceiver
+            await stream.muxed_conn.send_message(tag, None, stream.stream_id)
+    await stream.reset()
 
 
 def was_reset(stream: IMuxedStream) -> bool:

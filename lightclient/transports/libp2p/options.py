@@ -5,15 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from lightclient.errors import ConfigError
 from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.served import LightClientData
+from lightclient.wire.enr import NodeRecord
 
 DEFAULT_MAX_PEERS: Final = 12
 """Peers to look for: enough that a few may lie or leave, few enough to cost little."""
 _MAX_AGENT: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryOptions:
+    """How to look for peers.
+
+    Attributes:
+        udp_port: 0 for any.
+        bootstrap_nodes: verified records of nodes to begin with.
+        directory: where nodes that answered are kept for the next start; None to keep none.
+    """
+
+    udp_port: int = 9000
+    bootstrap_nodes: Sequence[NodeRecord] = ()
+    directory: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.udp_port <= 65535:
+            raise ConfigError(f"udp_port is {self.udp_port}, which is no port")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +47,7 @@ class Libp2pOptions:
         tcp_port: 0 for any.
         external_address: what peers are told to dial; None if that is not known.
         direct_peers: kept connected whatever their number.
+        discovery: how to look for other peers; None to have none but those.
         max_peers: how many to look for. hard_max_peers: how many may be there.
         agent: what to call ourselves.
         light_client: verified objects to serve; None to serve none.
@@ -36,6 +58,7 @@ class Libp2pOptions:
     tcp_port: int = 9000
     external_address: str | None = None
     direct_peers: Sequence[PeerAddress] = ()
+    discovery: DiscoveryOptions | None = None
     max_peers: int = DEFAULT_MAX_PEERS
     hard_max_peers: int | None = None
     agent: str = "lightclient"

@@ -27,7 +27,7 @@ from lightclient.containers import (
     LightClientFinalityUpdate,
     LightClientOptimisticUpdate,
 )
-from lightclient.errors import ConfigError, NotServed, ProviderUnavailable
+from lightclient.errors import ConfigError, ListenError, NotServed, ProviderUnavailable
 from lightclient.sync import Outcome
 from lightclient.transports.base import Transport, UpdateRange
 from lightclient.transports.libp2p.options import Libp2pOptions
@@ -35,6 +35,7 @@ from lightclient.transports.pools import Heads, PoolMember
 from lightclient.transports.scores import ProviderScore
 
 if TYPE_CHECKING:
+    from lightclient.transports.libp2p.discovery import DiscoveryService
     from lightclient.transports.libp2p.node import Node
     from lightclient.transports.push import PushedUpdate
 
@@ -53,6 +54,7 @@ class Libp2pPool:
 
     Attributes:
         node: the node while it runs, for whoever looks at it from its own event loop.
+        discovery: how peers are looked for, likewise; None also if they are not.
 
     Raises:
         ConfigError: the extra is not installed.
@@ -76,6 +78,7 @@ class Libp2pPool:
         self._clock = clock
         self._rng = rng or random.Random()
         self.node: Node | None = None
+        self.discovery: DiscoveryService | None = None
 
     async def run(self, network: Network, member: PoolMember) -> None:
         """Be on the network until cancelled. Raises ListenError."""
@@ -89,7 +92,7 @@ class Libp2pPool:
         from lightclient.transports.libp2p.node import Node
 
         _silence_libraries()
-        self.node = Node(
+        self.node = node = Node(
             self._options,
             network,
             member,
@@ -97,10 +100,38 @@ class Libp2pPool:
             uniform=self._rng.uniform,
             sample=self._rng.sample,
         )
+        self.discovery = discovery = self._discovery(network, node)
         try:
-            await self.node.run()
+            if discovery is None:
+                await node.run()
+            else:
+                await _run_both(node.run, discovery.run)
         finally:
-            self.node = None
+            self.node = self.discovery = None
+
+    def _discovery(self, network: Network, node: Node) -> DiscoveryService | None:
+        options = self._options
+        if options.discovery is None:
+            return None
+        from lightclient.transports.libp2p.discovery import DiscoveryService
+        from lightclient.wire.identity import IdentityKey
+
+        def wanted() -> int:
+            # Whoever can be dialled already is worth a try before others are looked for.
+            missing = options.max_peers - len(node.peers)
+            return missing if len(node.book.to_dial(node.peers, missing)) < missing else 0
+
+        return DiscoveryService(
+            options.discovery,
+            IdentityKey(options.secret),
+            network,
+            wanted=wanted,
+            on_found=node.book.add_candidate,
+            tcp_port=lambda: node.port,
+            clock=self._clock,
+            listen_address=options.listen_address,
+            external_address=options.external_address,
+        )
 
     async def _run_in_thread(self, network: Network, member: PoolMember) -> None:
         async with anyio.from_thread.BlockingPortal() as home:
@@ -112,6 +143,26 @@ class Libp2pPool:
             finally:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(starting.__exit__, None, None, None)
+
+
+async def _run_both(*runs: Callable[[], Awaitable[None]]) -> None:
+    """Run all until cancelled; raises ListenError as one of them does."""
+    failure: ListenError | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            for run in runs:
+                tasks.start_soon(run)
+    except* ListenError as group:
+        failure = _listen_error(group)
+    if failure is not None:
+        raise failure
+
+
+def _listen_error(error: BaseException) -> ListenError:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ListenError)
+    return error
 
 
 def _silence_libraries() -> None:

@@ -140,11 +140,7 @@ async def _read(
 
 
 async def _feed(stream: Stream, reader: ResponseReader) -> None:
-    try:
-        data = await stream.read()
-    except StreamBroken:
-        reader.receive_end(reset=True)
-        return
+    data = await stream.read()
     if data:
         reader.receive(data)
     else:

@@ -1,7 +1,7 @@
 """What peers ask of us: status, ping, metadata and goodbye always, light client data if we have it.
 
 Every request is bounded in size, in time and in number. An answer ends by closing our side, also
-when it is an error: the reset of mplex says nothing once the peer has closed its own.
+when it is an error.
 """
 
 from __future__ import annotations

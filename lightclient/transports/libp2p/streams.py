@@ -12,7 +12,7 @@ import trio
 from libp2p.abc import IMuxedStream
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
-from lightclient.transports.libp2p.muxers import was_reset
+from lightclient.transports.libp2p.muxers import reset_stream, was_reset
 
 READ_SIZE: Final = 65536
 
@@ -72,7 +72,7 @@ class Stream:
     async def reset(self) -> None:
         """Give the stream up, at once and also when cancelled. Never raises."""
         with trio.CancelScope(shield=True), trio.move_on_after(1), suppress(Exception):
-            await self._muxed.reset()
+            await reset_stream(self._muxed)
 
 
 def _said(error: Exception) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.abc
 import trio
 
 from lightclient.transports.libp2p.addresses import PeerAddress
@@ -29,6 +30,20 @@ async def echo(stream: Stream) -> None:
     """Send back whatever comes, once it has come to its end."""
     await stream.write(b"echo:" + await read_all(stream))
     await stream.close()
+
+
+@asynccontextmanager
+async def bare_task_group() -> AsyncIterator[anyio.abc.TaskGroup]:
+    """A task group that ends with its body, whose exception comes out as it is."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        except Exception as error:  # noqa: BLE001 - raised below
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 class Host:
@@ -69,10 +84,9 @@ class Host:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Host]:
-        async with anyio.create_task_group() as tasks:
+        async with bare_task_group() as tasks:
             self.port = await tasks.start(self.board.run, "127.0.0.1", 0)
             yield self
-            tasks.cancel_scope.cancel()
 
     async def dial(self, other: Host) -> Connection:
         return await self.board.dial(other.address)

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
-
 from lightclient.client import LightClient
 from lightclient.containers import (
     LightClientBootstrap,
@@ -28,6 +26,7 @@ from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient.transports.pools import Heads
 from lightclient.transports.scores import ProviderScore
 from tests.client.world import World
+from tests.transports.libp2p.hosts import bare_task_group
 
 
 class ServedChain:
@@ -123,11 +122,10 @@ def address_of(node: Node) -> PeerAddress:
 @asynccontextmanager
 async def running(*nodes: Node) -> AsyncIterator[None]:
     """All of ``nodes``, started in order."""
-    async with anyio.create_task_group() as tasks:
+    async with bare_task_group() as tasks:
         for node in nodes:
             await tasks.start(node.run)
         yield
-        tasks.cancel_scope.cancel()
 
 
 def make_client(world: World, *direct: PeerAddress, **options: Any) -> LightClient:

@@ -1,0 +1,71 @@
+"""Our own node record: where we are, and on which fork. Sans-I/O.
+
+Its sequence number begins with the clock's milliseconds, so that a later run's record replaces an
+earlier one's without anything being kept for that.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, ip_address
+
+from lightclient.config import Network
+from lightclient.wire.enr import (
+    Address,
+    NodeRecord,
+    endpoint_entries,
+    sign_record,
+    updated_record,
+)
+from lightclient.wire.fork_id import fork_entries
+from lightclient.wire.identity import IdentityKey
+from lightclient.wire.rlp import Item
+
+
+class OwnRecord:
+    """Our record, kept up to date.
+
+    Args:
+        external_address: the IP address that we are told to have; None to believe what several
+            nodes see.
+
+    Attributes:
+        record: as it is now.
+    """
+
+    def __init__(
+        self, key: IdentityKey, network: Network, external_address: str | None, now_ms: int
+    ) -> None:
+        self._key = key
+        self._network = network
+        self._told_address = external_address
+        self._seen: Address | None = None
+        self._basis: object = None
+        self.record: NodeRecord = sign_record(key, max(now_ms, 1), {})
+
+    def note_seen(self, address: Address) -> None:
+        """Several nodes see our datagrams come from this address and port."""
+        self._seen = address
+
+    def update(self, epoch: int, tcp_port: int, udp_port: int) -> bool:
+        """Take in the time and the ports (0: none); tells whether the record changed."""
+        host, udp_port = self._endpoint(udp_port)
+        basis = (epoch, host, tcp_port, udp_port)
+        if basis == self._basis:
+            return False
+        self._basis = basis
+        changes: dict[bytes, Item | None] = dict(fork_entries(self._network, epoch))
+        if host is not None:
+            ip = ip_address(host)
+            other = IPv4Address(0) if ip.version == 6 else ip_address("::")
+            # An address of the other family, seen before, is no longer ours as far as we know.
+            changes |= dict.fromkeys(endpoint_entries(other), None)
+            changes |= endpoint_entries(ip, tcp=tcp_port, udp=udp_port)
+        before = self.record
+        self.record = updated_record(self._key, before, changes)
+        return self.record is not before
+
+    def _endpoint(self, udp_port: int) -> tuple[str | None, int]:
+        """Where we are reached, and at which port; a router may have changed the latter."""
+        if self._told_address is not None:
+            return self._told_address, udp_port
+        return (None, udp_port) if self._seen is None else self._seen

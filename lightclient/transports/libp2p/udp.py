@@ -1,0 +1,143 @@
+"""Discovery's UDP socket, and who may be heard on it while it is flooded.
+
+Anyone can send us anything, from any address they care to write on it. So datagrams are read in
+bounded batches, at a bounded rate; and of those, strangers get a ration apart from the nodes that
+we wrote to, whose answers still come through.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import IPv6Address
+from typing import Final
+
+import anyio
+
+from lightclient.wire.discv5.limits import TokenBucket, TokenBuckets
+from lightclient.wire.discv5.packets import MAX_PACKET_SIZE
+from lightclient.wire.enr import Address
+
+BATCH_SIZE: Final = 64
+"""Datagrams that are read before other tasks have their turn."""
+READS_PER_TURN: Final = 500
+TURN_SECONDS: Final = 0.05
+"""So at most 10,000 datagrams a second are looked at; the kernel drops what is beyond."""
+STRANGERS_PER_SECOND: Final = 300
+STRANGER_BURST: Final = 600
+_PER_SECOND_AND_IP: Final = 20
+_BURST_OF_AN_IP: Final = 60
+_PER_SECOND_OF_A_NODE: Final = 100
+_BURST_OF_A_NODE: Final = 200
+_ADDRESSES: Final = 1024
+_MAPPED: Final = "::ffff:"
+
+
+class Doorkeeper:
+    """Decides which datagrams are worth unmasking. Sans-I/O.
+
+    Forged source addresses cost an attacker nothing, so strangers are rationed all in all, too. A
+    node that we wrote to is known for as long as 1024 others were not written to since.
+    """
+
+    def __init__(self) -> None:
+        self._written_to: OrderedDict[Address, None] = OrderedDict()
+        self._nodes = TokenBuckets(_PER_SECOND_OF_A_NODE, _BURST_OF_A_NODE, _ADDRESSES)
+        self._strangers = TokenBuckets(_PER_SECOND_AND_IP, _BURST_OF_AN_IP, _ADDRESSES)
+        self._all_strangers = TokenBucket(STRANGERS_PER_SECOND, STRANGER_BURST)
+
+    def note_sent(self, address: Address) -> None:
+        """We wrote to ``address``."""
+        self._written_to[address] = None
+        self._written_to.move_to_end(address)
+        if len(self._written_to) > _ADDRESSES:
+            self._written_to.popitem(last=False)
+
+    def admits(self, size: int, address: Address, now_ms: int) -> bool:
+        """Whether a datagram of ``size`` bytes from ``address`` is to be looked into."""
+        if size > MAX_PACKET_SIZE:
+            return False
+        if address in self._written_to:
+            return self._nodes.take(address, now_ms)
+        return self._strangers.take(address[0], now_ms) and self._all_strangers.take(now_ms)
+
+
+class UdpSocket:
+    """A UDP socket at an address of this machine; raises OSError if it cannot be had.
+
+    At ``::`` it takes IPv4 as well, whose addresses are told and taken as such.
+
+    Attributes:
+        port: where it is bound.
+    """
+
+    def __init__(self, address: str, port: int) -> None:
+        self._is_ipv6 = ":" in address
+        family = socket.AF_INET6 if self._is_ipv6 else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            if sys.platform == "win32":
+                # Another process could take our datagrams otherwise.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            if self._is_ipv6:
+                self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            self._socket.bind((address, port))
+        except BaseException:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Give it back."""
+        self._socket.close()
+
+    async def wait(self, seconds: float) -> None:
+        """Until there is something to read, but ``seconds`` at most. Raises OSError."""
+        with anyio.move_on_after(seconds):
+            await anyio.wait_readable(self._socket)
+
+    def receive(self) -> list[tuple[bytes, Address]]:
+        """What there is to read, at most BATCH_SIZE; longer datagrams than legal are cut.
+
+        Raises:
+            OSError: the socket is of no use any more.
+        """
+        batch: list[tuple[bytes, Address]] = []
+        failure: OSError | None = None
+        for _ in range(BATCH_SIZE):
+            try:
+                data, address = self._socket.recvfrom(MAX_PACKET_SIZE + 1)
+            except BlockingIOError:
+                return batch
+            except OSError as error:
+                # Windows says so when a datagram is too long, or one of ours was not wanted.
+                failure = error
+                continue
+            batch.append((data, _plain(address)))
+        if failure is not None and not batch:
+            raise failure
+        return batch
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Send, unless there is no room or no way: datagrams may get lost, and are asked again."""
+        ip, port = address
+        if self._is_ipv6 and ":" not in ip:
+            ip = _MAPPED + ip
+        with suppress(OSError, OverflowError):
+            self._socket.sendto(data, (ip, port))
+
+
+def _plain(address: Iterable[object]) -> Address:
+    """IP address and port, whatever the socket's family: an IPv4 address is told as such."""
+    ip, port, *_ = address
+    assert isinstance(ip, str)
+    assert isinstance(port, int)
+    if ":" not in ip:
+        return ip, port
+    ip = ip.partition("%")[0]
+    mapped = IPv6Address(ip).ipv4_mapped
+    return str(mapped or ip), port

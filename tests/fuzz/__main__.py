@@ -12,19 +12,24 @@ import importlib.util
 import json
 import re
 import secrets
-import subprocess
 import sys
+import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fuzz.histories import CHECKOUT
 from tests.fuzz.limits import MAX_SECONDS
+from tests.fuzz.processes import Processes
 from tests.fuzz.targets import TARGETS
 
 FOLDER = CHECKOUT / ".fuzz"
+FINDINGS = FOLDER / "findings"
+LOGS = FOLDER / "logs"
 _GRACE = 60
 """Seconds that a target's process may take beside fuzzing: to start, and to end."""
+_LEAST_SECONDS = 0.5
+"""Of one target, however small the budget."""
 _COVERAGE = re.compile(r"\bcov: (\d+)")
 _EXECUTED = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 _COUNTED = re.compile(r"^#(\d+)\s", re.MULTILINE)
@@ -43,6 +48,7 @@ class Result:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code."""
+    started = time.monotonic()
     options = _options(arguments)
     if options.repeat is not None:
         return _repeat(options.target, Path(options.repeat))
@@ -52,16 +58,18 @@ def main(arguments: list[str]) -> int:
         engine = "atheris" if importlib.util.find_spec("atheris") else "plain"
     if engine == "plain":
         _say("Random mutations without coverage (atheris is not installed, or not wanted).")
-    findings_folder = FOLDER / "findings"
-    findings_folder.mkdir(parents=True, exist_ok=True)
-    shares = sum(TARGETS[name].share for name in names)
+    FINDINGS.mkdir(parents=True, exist_ok=True)
+    LOGS.mkdir(exist_ok=True)
     _say(f"seed {options.seed}; {'branches' if engine == 'atheris' else 'behaviours'} as coverage")
+    processes = Processes("tests.fuzz.guided" if engine == "atheris" else "tests.fuzz.plain")
+    processes.load()
     _say(f"{'target':<24}{'inputs':>10}{'coverage':>10}{'peak MB':>9}{'findings':>10}")
     found = 0
-    for name in names:
-        seconds = max(1, round(options.seconds * TARGETS[name].share / shares))
-        run = _guided if engine == "atheris" else _plain
-        result = run(name, seconds, options.seed, findings_folder)
+    run = _guided if engine == "atheris" else _plain
+    for position, name in enumerate(names):
+        left = started + options.seconds - time.monotonic()
+        seconds = _seconds_for(names[position:], left)
+        result = run(processes, name, seconds, options.seed)
         found += len(result.findings)
         _say(
             f"{name:<24}{result.executions:>10}{result.coverage:>10}{result.peak_mb:>9}"
@@ -72,8 +80,15 @@ def main(arguments: list[str]) -> int:
             _say(f"  {shown}: {reason.strip().splitlines()[-1][:160]}")
             how = f"--repeat {shown}" if path.suffix != ".txt" else f"--seed {options.seed}"
             _say(f'  again: make fuzz FUZZ_ARGS="--target {name} {how}"')
-    _say("no findings" if not found else f"{found} findings")
+    took = f"in {time.monotonic() - started:.0f} s"
+    _say(f"no findings {took}" if not found else f"{found} findings {took}")
     return 1 if found else 0
+
+
+def _seconds_for(names: list[str], left: float) -> float:
+    """Of the ``left`` seconds, the part for the first of the targets that are still to come."""
+    shares = sum(TARGETS[name].share for name in names)
+    return max(_LEAST_SECONDS, left * TARGETS[names[0]].share / shares)
 
 
 def _say(text: str) -> None:
@@ -83,7 +98,13 @@ def _say(text: str) -> None:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=120, help="in all; default 120")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=120,
+        help="of the clock, for all targets and starting up (a few seconds with atheris); each"
+        f" target gets its share of what is left, {_LEAST_SECONDS} at least; default 120",
+    )
     parser.add_argument(
         "--target", action="append", choices=list(TARGETS), help="only this one; repeatable"
     )
@@ -108,46 +129,47 @@ def _repeat(names: list[str], path: Path) -> int:
     return 0
 
 
-def _plain(name: str, seconds: int, seed: str, folder: Path) -> Result:
-    arguments = ["tests.fuzz.plain", name, str(seconds), seed, str(folder)]
-    process = _child(arguments, seconds)
-    if process is None or process.returncode != 0:
-        path = folder / f"{name}-log-{seed}.txt"
-        path.write_text("" if process is None else process.stderr[-20_000:])
-        return Result(findings=[(path, "the process hung" if process is None else _ended(process))])
-    told = json.loads(process.stdout.splitlines()[-1])
+def _plain(processes: Processes, name: str, seconds: float, seed: str) -> Result:
+    arguments = [name, str(seconds), seed, str(FINDINGS)]
+    exit_code, said = _run(processes, arguments, seconds)
+    if exit_code != 0:
+        return Result(findings=[_unexplained(name, seed, exit_code, said)])
+    told = json.loads(said.splitlines()[-1])
     findings = [(Path(path), reason) for path, reason in told["findings"]]
     return Result(told["executions"], told["coverage"], told["peak_mb"], findings)
 
 
-def _guided(name: str, seconds: int, seed: str, folder: Path) -> Result:
-    corpus = FOLDER / "corpus" / name
-    before = set(folder.glob(f"{name}-*"))
-    arguments = ["tests.fuzz.guided", name, str(seconds), seed, str(corpus), str(folder)]
-    process = _child(arguments, seconds)
-    if process is None:
-        path = folder / f"{name}-log-{seed}.txt"
-        path.write_text("")
-        return Result(findings=[(path, "the process hung")])
-    said = process.stderr
+def _guided(processes: Processes, name: str, seconds: float, seed: str) -> Result:
+    before = set(FINDINGS.glob(f"{name}-*"))
+    arguments = [name, str(seconds), seed, str(FOLDER / "corpus" / name), str(FINDINGS)]
+    exit_code, said = _run(processes, arguments, seconds)
     executed = [*_EXECUTED.findall(said), *_COUNTED.findall(said)]
     result = Result(
         executions=max(map(int, executed), default=0),
         coverage=max(map(int, _COVERAGE.findall(said)), default=0),
         peak_mb=max(map(int, _PEAK.findall(said)), default=0),
     )
-    for path in sorted(set(folder.glob(f"{name}-*")) - before):
-        result.findings.append((path, _reason(said + process.stdout)))
-    if process.returncode != 0 and not result.findings:
-        path = folder / f"{name}-log-{seed}.txt"
-        path.write_text(said[-20_000:])
-        result.findings.append((path, _ended(process)))
+    for path in sorted(set(FINDINGS.glob(f"{name}-*")) - before):
+        result.findings.append((path, _reason(said)))
+    if exit_code != 0 and not result.findings:
+        result.findings.append(_unexplained(name, seed, exit_code, said))
     return result
 
 
-def _ended(process: subprocess.CompletedProcess[str]) -> str:
-    last = (process.stderr.strip().splitlines() or [""])[-1]
-    return f"the process ended with {process.returncode}: {last}"
+def _run(processes: Processes, arguments: list[str], seconds: float) -> tuple[int | None, str]:
+    log = LOGS / f"{arguments[0]}.txt"
+    exit_code = processes.run(arguments, seconds + _GRACE + MAX_SECONDS, log)
+    return exit_code, log.read_text("utf-8", "replace")
+
+
+def _unexplained(name: str, seed: str, exit_code: int | None, said: str) -> tuple[Path, str]:
+    """A finding without an input: what the process said, and how it ended."""
+    path = FINDINGS / f"{name}-log-{seed}.txt"
+    path.write_text(said[-20_000:], "utf-8")
+    if exit_code is None:
+        return path, "the process hung"
+    last = (said.strip().splitlines() or [""])[-1]
+    return path, f"the process ended with {exit_code}: {last}"
 
 
 def _reason(said: str) -> str:
@@ -157,22 +179,6 @@ def _reason(said: str) -> str:
         if match:
             return match[1]
     return "see the file"
-
-
-def _child(arguments: list[str], seconds: int) -> subprocess.CompletedProcess[str] | None:
-    """A module run to its end; None if it does not come to one."""
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds + _GRACE + MAX_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def peak_mb() -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """``python -m tests.fuzz.plain TARGET SECONDS SEED FINDINGS``: one target; JSON comes out."""
+    """TARGET SECONDS SEED FINDINGS. JSON comes out."""
     name, seconds, seed, folder = arguments
     add_spec_vectors()
     run = fuzz(TARGETS[name], float(seconds), seed)
@@ -156,7 +156,3 @@ def main(arguments: list[str]) -> None:
         "findings": files,
     }
     sys.stdout.write(json.dumps(told) + "\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -65,7 +65,8 @@ _ROOTS = [VECTORS]
 
 def add_spec_vectors() -> None:
     """Begin from the specification's vectors as well, where they lie beside the checkout."""
-    _ROOTS.append(SPEC_VECTORS)
+    if SPEC_VECTORS not in _ROOTS:
+        _ROOTS.append(SPEC_VECTORS)
 
 
 def _small(kind: ObjectKind | None = None) -> Iterator[RawObject]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from lightclient.containers import LightClientUpdate, default_sync_committee
 from lightclient.protocol import is_finality_update, validation
 from tests.fuzz import plain
-from tests.fuzz.__main__ import _reason, main
+from tests.fuzz.__main__ import _reason, _seconds_for, main
 from tests.fuzz.consumer import Consumer
-from tests.fuzz.histories import histories
+from tests.fuzz.histories import CHECKOUT, histories
 from tests.fuzz.plain import fuzz
+from tests.fuzz.processes import Processes
 from tests.fuzz.processing import truth_of
 from tests.fuzz.targets import TARGETS, Target
 from tests.fuzz.truth import Forged
@@ -202,16 +204,38 @@ def _command(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["plain", "atheris"])
-def test_the_command_runs_a_target_in_a_process_of_its_own(
-    engine: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_runs_targets_in_processes_of_their_own(engine: str) -> None:
     if engine == "atheris" and importlib.util.find_spec("atheris") is None:
         pytest.skip("atheris is not installed (extra [fuzz])")
-    options = ("--seconds", "1", "--seed", "1", "--target", "address", "--engine", engine)
-    exit_code, said = _command(capfd, *options)
-    assert exit_code == 0, said
-    assert "address" in said
-    assert "no findings" in said
+    # In a program of its own, since what its processes have loaded is decided once in a program.
+    command = [sys.executable, "-m", "tests.fuzz", "--seed", "1", "--engine", engine]
+    targets = ["--seconds", "2", "--target", "address", "--target", "snappy"]
+    done = subprocess.run(
+        [*command, *targets], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row[0]: row for row in map(str.split, done.stdout.splitlines()) if row}
+    for name, coverage in (("address", 5), ("snappy", 3)):
+        assert int(rows[name][1]) > 10
+        assert int(rows[name][2]) >= coverage
+    assert "no findings" in done.stdout
+
+
+def test_a_budget_is_shared_out_and_what_one_target_leaves_goes_to_the_others() -> None:
+    assert TARGETS["processor"].share == 4
+    assert _seconds_for(["json", "processor"], 50) == 10
+    assert _seconds_for(["processor"], 41.5) == 41.5
+    assert 0 < _seconds_for(["processor"], -3) <= 1
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_or_hangs_is_told_from_one_that_ends(tmp_path: Path) -> None:
+    processes, log = Processes("tests.fuzz.plain"), tmp_path / "log"
+    assert processes.run(["address", "0", "1", str(tmp_path)], 60, log) == 0
+    assert '"findings": []' in log.read_text()
+    assert processes.run(["no such target", "0", "1", str(tmp_path)], 60, log) == 1
+    assert "KeyError: 'no such target'" in log.read_text()
+    assert processes.run(["address", "60", "1", str(tmp_path)], 0.5, log) is None
 
 
 def test_an_input_can_be_run_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

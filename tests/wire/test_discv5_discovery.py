@@ -263,6 +263,18 @@ def test_a_newer_record_told_by_another_node_is_tried_where_it_says() -> None:
     assert [datagram.address for datagram in node.datagrams()] == [address_of(33)]
 
 
+def test_a_node_of_the_internet_cannot_move_into_our_own_network() -> None:
+    node = discovery_of(1)
+    asked = record_of(3, address=public(3))
+    for address, allowed in ((("192.168.1.1", 9000), False), (public(4), True)):
+        node.table.answered(asked, NOW)
+        moved = record_of(3, sequence=asked.sequence + 1, address=address)
+        node._take_found(b"", asked, (moved,), NOW)
+        assert (node.table.get(asked.node_id) == moved) is allowed
+        told = [event.record for event in node.events() if isinstance(event, NodeFound)]
+        assert (moved in told) is allowed
+
+
 def test_our_address_is_what_most_neighbourhoods_see() -> None:
     node = discovery_of(1)
     for number in range(10):  # one neighbourhood has one voice, whatever keys speak with it

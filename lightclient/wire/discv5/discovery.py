@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from lightclient.wire.discv5.addresses import neighbourhood
+from lightclient.wire.discv5.addresses import may_tell, neighbourhood
 from lightclient.wire.discv5.engine import Datagram, Engine
 from lightclient.wire.discv5.events import (
     Answered,
@@ -29,7 +29,8 @@ from lightclient.wire.discv5.table import NodeTable
 from lightclient.wire.enr import Address, NodeRecord
 from lightclient.wire.identity import IdentityKey
 
-LOOKUP_INTERVAL_MS: Final = 30_000
+LOOKUP_INTERVAL_MS: Final = 600_000
+"""While nobody is wanted: the table is kept alive by pings, and a look-up moves some 50 kB."""
 LOOKUP_INTERVAL_WHEN_WANTED_MS: Final = 2_000
 PING_INTERVAL_MS: Final = 10_000
 TICK_INTERVAL_MS: Final = 500
@@ -199,6 +200,8 @@ class Discovery:
         for node in found:
             known = self.table.get(node.node_id)
             if node.node_id == record.node_id:  # its own newer record, at distance 0
+                if not _may_move(record, node):
+                    continue
                 self.table.answered(node, now_ms)
             elif known is not None and known.sequence < node.sequence:
                 self.engine.ping(node, now_ms)  # perhaps at another address
@@ -227,3 +230,9 @@ class Discovery:
         ):
             self._told_address = address
             self._events.append(ExternalAddress(address))
+
+
+def _may_move(record: NodeRecord, newer: NodeRecord) -> bool:
+    """Whether a node may tell that it is reached as ``newer`` says: nobody is from next door."""
+    endpoint = record.udp_endpoint
+    return endpoint is not None and may_tell(endpoint[0], newer)

@@ -245,9 +245,7 @@ class DiscoveryService:
             return
         # Those on our fork first: they can be dialled at once.
         records = sorted(self._core.table.good_records, key=self._is_elsewhere)[:MAX_KEPT]
-        await anyio.to_thread.run_sync(
-            partial(self._kept.save, records), abandon_on_cancel=True
-        )
+        await anyio.to_thread.run_sync(partial(self._kept.save, records), abandon_on_cancel=True)
 
     # Datagrams and time -------------------------------------------------------------------------
 
@@ -288,7 +286,8 @@ class DiscoveryService:
                 case NodeFound(record, _):
                     self._offer(record)
                 case ExternalAddress(address):
-                    _logger.info("Seen by others", extra={"lc": {"address": "%s:%d" % address}})
+                    about = {"ip": address[0], "port": address[1]}
+                    _logger.info("Others see us at an address", extra={"lc": about})
                     self._own.note_seen(address)
                 case LookupFinished():
                     self._finish_lookup()

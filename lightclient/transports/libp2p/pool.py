@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
@@ -145,7 +145,7 @@ class Libp2pPool:
                     await anyio.to_thread.run_sync(starting.__exit__, None, None, None)
 
 
-async def _run_both(*runs: Callable[[], Awaitable[None]]) -> None:
+async def _run_both(*runs: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run all until cancelled; raises ListenError as one of them does."""
     failure: ListenError | None = None
     try:

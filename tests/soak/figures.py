@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
+KILLS = "kills"
+KILLS_IN_SAVES = "kills amid a save"
+STATES_LOST = "states lost"
+
 
 @dataclass
 class Figures:
@@ -31,9 +35,14 @@ class Figures:
         """For people."""
         days = self.virtual_seconds / 86_400
         awake = self.awake_seconds / 86_400
+        runs = self.runs.copy()
+        kills, in_saves = runs.pop(KILLS, 0), runs.pop(KILLS_IN_SAVES, 0)
+        lost = runs.pop(STATES_LOST, 0)
         return [
             f"virtual time       {days:,.1f} days, {awake:,.1f} of them awake",
-            f"runs               {_listed(self.runs)}",
+            f"what happened      {_listed(runs)}",
+            f"kills survived     {kills:,}, {in_saves:,} of them amid a save",
+            f"saved states lost  {lost:,}",
             f"faults injected    {sum(self.faults.values()):,}: {_listed(self.faults)}",
             f"objects judged     {sum(self.verdicts.values()):,}: {_listed(self.verdicts)}",
             f"forged, offered    {sum(self.offered.values()):,}: {_listed(self.offered)}",
@@ -43,4 +52,4 @@ class Figures:
 
 
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count)

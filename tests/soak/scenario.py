@@ -247,8 +247,8 @@ def _draw_phase(
         )
         suspend_ms = min(suspend_ms, 12 * period_ms)
     restart = Restart.NONE
-    if not is_first and draw.random() < 0.4:
-        restart = draw.choice((Restart.STOP, Restart.KILL))
+    if not is_first and draw.random() < 0.6:
+        restart = draw.choice((Restart.STOP, Restart.KILL, Restart.KILL))
     phase = Phase(
         kind,
         slots={

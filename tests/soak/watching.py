@@ -17,7 +17,7 @@ from lightclient.containers import LightClientObject
 from lightclient.sync import Outcome, Processor, VerifiedHeader
 from lightclient.sync.processor import UpdatesWalk
 from tests.soak.chain import FunctionalChain
-from tests.soak.figures import Figures
+from tests.soak.figures import STATES_LOST, Figures
 from tests.soak.forging import Attacker
 
 
@@ -43,6 +43,7 @@ class Watch:
         self._figures = figures
         self._violations = violations
         self._tell = note
+        self._floor = finalized_floor
         self._finalized_slot = finalized_floor - 1
         self._optimistic_slot = -1
         self._checked: set[bytes] = set()
@@ -52,11 +53,16 @@ class Watch:
         """Something that must not be, is."""
         self._violations.append(what)
 
+    def _check_floor(self, slot: int) -> None:
+        if slot < self._floor:
+            self._figures.runs[STATES_LOST] += 1
+
     # What is shown -----------------------------------------------------------------------------
 
     def on_finalized(self, header: VerifiedHeader) -> None:
         """The callback."""
         self._figures.runs["finalized headers shown"] += 1
+        self._check_floor(header.slot)
         if header.slot <= self._finalized_slot:
             self.violated(f"finalized slot {header.slot} told after {self._finalized_slot}")
         self._finalized_slot = header.slot
@@ -93,6 +99,7 @@ class Watch:
         if finalized is not None and optimistic is not None:
             self._check_header(finalized, may_be_treason=False)
             self._check_header(optimistic, may_be_treason=True)
+            self._check_floor(finalized.slot)
             if finalized.slot < self._finalized_slot:
                 self.violated(f"finalized slot {finalized.slot} after {self._finalized_slot}")
             if optimistic.slot < finalized.slot:

@@ -28,7 +28,7 @@ from lightclient.storage import StoredState
 from lightclient.transports.base import Transport
 from tests.soak.chain import Course, FunctionalChain
 from tests.soak.disk import Disk, watch_saves
-from tests.soak.figures import Figures
+from tests.soak.figures import KILLS, KILLS_IN_SAVES, Figures
 from tests.soak.forging import Attacker
 from tests.soak.liveness import Reach
 from tests.soak.over_http import over_http
@@ -167,7 +167,8 @@ class World:
 
     async def _begin(self, nursery: trio.Nursery, session: Session | None, phase: Phase) -> Session:
         if session is not None and phase.restart is not Restart.NONE:
-            self.figures.runs[f"restarts ({phase.restart})"] += 1
+            is_kill = phase.restart is Restart.KILL
+            self.figures.runs[KILLS if is_kill else "restarts"] += 1
             await self._end(session, phase)
         if phase.suspend_ms:
             self.figures.runs["suspends"] += 1
@@ -210,7 +211,7 @@ class World:
                 break
             await anyio.sleep(self.network.slot_duration_ms / 1000)
         if disk.is_killed:
-            self.figures.runs["kills within SQLite"] += 1
+            self.figures.runs[KILLS_IN_SAVES] += 1
         disk.kill_now()
 
     def _disturb(self, phase: Phase) -> None:

@@ -28,6 +28,7 @@ from lightclient.config import Network, resolve_network
 from lightclient.errors import ConfigError, LightClientError
 from lightclient.storage import StateDirectory
 from lightclient.sync import VerifiedHeader
+from lightclient.transports.pools import TransportPool
 from lightclient.transports.rest import RestTransport
 from lightclient_cli.logs import StdoutHandler, set_up_logging, wants_colors
 from lightclient_cli.main import first_of
@@ -105,7 +106,8 @@ def run(options: dict[str, Any]) -> int:
         if options["metrics"]:
             stack.enter_context(_metrics(client, options))
         stack.callback(follower.last_resort.cancel)
-        failure = anyio.run(follower.follow)
+        # The network's peers are talked to on trio; who has none of them need not have trio.
+        failure = anyio.run(follower.follow, backend="trio" if client.pools else "asyncio")
     if failure is not None:
         raise failure
     return 1 if output.is_lost else 0
@@ -116,11 +118,6 @@ def _client(
 ) -> tuple[LightClient, list[RestTransport]]:
     if options["trusted_block_root"] is None:
         raise click.UsageError(f"missing --trusted-block-root: {HOW_TO_TRUST}")
-    if not options["rest_url"]:
-        raise click.UsageError(
-            "missing --rest-url: give the URL of a beacon node that serves light client data,"
-            " such as --rest-url=http://127.0.0.1:5052; repeat it for more than one"
-        )
     network = resolve_network(
         options["network"],
         genesis_time=options["genesis_time"],
@@ -130,10 +127,12 @@ def _client(
         _transport(f"--rest-url number {number}", url, options)
         for number, url in enumerate(options["rest_url"], 1)
     ]
+    pools = _pools(options, network)
     client = LightClient(
         network=network,
         trusted_block_root=options["trusted_block_root"],
         transports=transports,
+        pools=pools,
         bls_backend=options["bls_backend"],
         forced_update=options["forced_update"],
         audit_committees=options["audit_committees"],
@@ -147,6 +146,16 @@ def _client(
         evidence_dir=_evidence_directory(options["data_dir"]),
     )
     return client, transports
+
+
+def _pools(options: dict[str, Any], network: Network) -> Sequence[TransportPool]:
+    """Peers of the network, unless all that was named is REST."""
+    names_peers = ("direct_peer", "bootstrap_node", "bootstrap_file")
+    if options["rest_url"] and not any(options[name] for name in names_peers):
+        return ()
+    from lightclient_cli.peering import make_pool
+
+    return (make_pool(options, network),)
 
 
 def _evidence_directory(data_dir: str | None) -> Path | None:
@@ -302,7 +311,10 @@ def _log_start(client: LightClient) -> None:
                 "network": client.network.name,
                 "trusted_block_root": client.processor.trusted_block_root,
                 "bls_backend": client.processor.signatures.backend.name,
-                "providers": ",".join(provider.name for provider in client.providers),
+                "providers": ",".join(
+                    [provider.name for provider in client.providers]
+                    + [pool.name for pool in client.pools]
+                ),
             }
         },
     )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lightclient_cli.network_options import PEER_OPTIONS, WHOLE_NUMBERS
 from lightclient_cli.parameters import UINT64_MAX, decimal_up_to, network_options
 
 ENVIRONMENT_PREFIX = "NIMBUS_LIGHT_CLIENT"
@@ -28,6 +29,7 @@ _WHOLE_NUMBERS = frozenset(
         "genesis_time",
         "debug_stop_at_epoch",
         "stop_at_synced_epoch",
+        *WHOLE_NUMBERS,
     }
 )
 
@@ -174,7 +176,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--rest-url",
         multiple=True,
         metavar="URL",
-        help="Beacon node with light client data; repeat for more, used as one.",
+        help="Beacon node with light client data; repeat for more, used as one."
+        "  [default: peers of the network]",
     ),
     click.option(
         "--min-providers",
@@ -200,6 +203,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Header for every request to the --rest-url hosts; repeat for more.",
     ),
     _path("--rest-ca-file", "FILE", "Certificates (PEM) to trust instead of the system's."),
+    *PEER_OPTIONS,
     _path("--data-dir", "DIR", "Keep the state there; created if missing, one process at a time."),
     _path("--dump-dir", "DIR", "Keep refused objects there, for the command explain."),
     click.option(

@@ -284,7 +284,7 @@ def test_spec_tests_print_what_is_shown() -> None:
 
 
 def test_the_table_of_options_is_that_of_help() -> None:
-    rows = re.findall(r"^\| `(--[a-z-]+)[^`]*` \|.*\| *(.*?) *\|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(--[a-z0-9-]+)[^`]*` \|.*\| *(.*?) *\|$", README, re.MULTILINE)
     options = [param for param in main.params if isinstance(param, click.Option)]
     assert [name for name, _ in rows] == [option.opts[0] for option in options]
     shown = {name: default.strip("`") for name, default in rows}

@@ -163,7 +163,7 @@ class LightClient:
         self._fetcher.on_conflict = self._reporter.report
         self._follower = Follower(self._fetcher, clock, uniform)
         self._listener = Listener(self._fetcher, clock)
-        self._pools = tuple(pools)
+        self.pools = tuple(pools)
         self.watch = Watch(self._fetcher, clock, lambda: self._sync_progress()[0])
         self.measures = Measures(self._fetcher)
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)
@@ -238,7 +238,7 @@ class LightClient:
             self._tasks.start_soon(self._guarded, self._follow)
             self._tasks.start_soon(self._guarded, self.watch.ask)
             self._tasks.start_soon(self._guarded, self._listener.run)
-            for pool in self._pools:
+            for pool in self.pools:
                 member = PoolMembership(self._fetcher, self._clock, self._follower.wake)
                 self._tasks.start_soon(self._guarded, member.run)
                 self._tasks.start_soon(self._guarded, partial(pool.run, self.network, member))

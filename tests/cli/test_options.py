@@ -98,6 +98,18 @@ def test_every_option_can_be_set_in_the_environment_and_in_the_file(
         "rest_url": ["http://a", "http://b"],
         "rest_header": ["A: b"],
         "rest_ca_file": "ca.pem",
+        "direct_peer": ["/ip4/a", "/ip4/b"],
+        "bootstrap_node": ["enr:-a", "enr:-b"],
+        "bootstrap_file": "nodes.txt",
+        "discv5": False,
+        "tcp_port": 1,
+        "udp_port": 2,
+        "listen_address": "::",
+        "nat": "extip:1.2.3.4",
+        "max_peers": 3,
+        "hard_max_peers": 4,
+        "agent_string": "me",
+        "ephemeral_identity": True,
         "data_dir": "data",
         "dump_dir": "dumps",
         "bls_backend": "milagro",
@@ -113,7 +125,12 @@ def test_every_option_can_be_set_in_the_environment_and_in_the_file(
         "debug_stop_at_epoch": 7,
         "stop_at_synced_epoch": 8,
     }
-    expected = values | {"rest_url": ("http://a", "http://b"), "rest_header": [("A", "b")]}
+    expected = values | {
+        "rest_url": ("http://a", "http://b"),
+        "rest_header": [("A", "b")],
+        "direct_peer": ("/ip4/a", "/ip4/b"),
+        "bootstrap_node": ("enr:-a", "enr:-b"),
+    }
     names = {param.name for param in main.params if isinstance(param, click.Option)}
     assert set(values) == names - {"config_file", "version"}
 
@@ -285,8 +302,9 @@ def test_without_a_trusted_root_it_says_how_to_get_one(command: Command) -> None
     assert "/eth/v1/beacon/headers/finalized" in said
 
 
-def test_without_a_url_it_says_so(command: Command) -> None:
-    assert "missing --rest-url" in refusal(command, "--trusted-block-root", ROOT)
+def test_without_a_url_and_without_peers_it_says_so(command: Command) -> None:
+    said = refusal(command, "--trusted-block-root", ROOT, "--no-discv5")
+    assert "--rest-url" in said
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from time import perf_counter
 
 from benchmarks.figures import Figure, figure
-from benchmarks.stored import stored_history
+from benchmarks.first_head import store_state
+from benchmarks.stored import StoredHistory, stored_history
 from lightclient.bls import available_backends
 
 _IMPORT_TARGET_MS = 150.0
@@ -49,16 +52,27 @@ def measure(rounds: int) -> list[Figure]:
 
 
 def measure_first_head(rounds: int, preset: str = "mainnet") -> tuple[list[Figure], list[str]]:
-    """From process start to a verified head, by backend, with everything at hand on disk."""
+    """From process start to a verified head, by backend, with a state stored earlier."""
     history = stored_history(64, preset)
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure_first_head(history, rounds, Path(folder))
+
+
+def _measure_first_head(
+    history: StoredHistory, rounds: int, folder: Path
+) -> tuple[list[Figure], list[str]]:
     samples: dict[str, list[float]] = {}
     notes = {}
     for number in range(rounds + 1):
         for backend in available_backends():
+            data_dir = folder / f"{backend.name}-{number}"
+            root = store_state(history, backend.name, data_dir).hex()
             command = [sys.executable, "-m", "benchmarks.first_head"]
             start = perf_counter()
             process = subprocess.Popen(
-                [*command, str(history.folder), backend.name], stdout=subprocess.PIPE, text=True
+                [*command, str(history.folder), backend.name, str(data_dir), root],
+                stdout=subprocess.PIPE,
+                text=True,
             )
             with process:
                 assert process.stdout is not None
@@ -70,7 +84,12 @@ def measure_first_head(rounds: int, preset: str = "mainnet") -> tuple[list[Figur
                 samples.setdefault(backend.name, []).append(elapsed * 1000)
             notes[backend.name] = f"first head ({backend.name}), ms: {parts.strip()}"
     figures = [
-        figure(f"process start to first head ({name})", "ms", values, target=_FIRST_HEAD_TARGET_MS)
+        figure(
+            f"process start to first head from a stored state ({name})",
+            "ms",
+            values,
+            target=_FIRST_HEAD_TARGET_MS,
+        )
         for name, values in samples.items()
     ]
     return figures, list(notes.values())

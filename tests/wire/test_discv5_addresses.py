@@ -13,7 +13,7 @@ from lightclient.wire.discv5.events import NodesFound
 from lightclient.wire.discv5.messages import log_distance
 from lightclient.wire.enr import NodeRecord, endpoint_entries, sign_record
 from tests.wire.keys import key_of
-from tests.wire.udp import Wire, record_of
+from tests.wire.udp import Wire, discovery_of, record_of
 
 
 def at(ip: str, port: int = 9000, number: int = 1) -> NodeRecord:
@@ -82,3 +82,31 @@ def test_a_node_of_the_internet_can_neither_tell_of_our_network_nor_learn_of_it(
     assert isinstance(found, NodesFound)
     assert found.found == (records[1],)
     assert found.refused == (0 if honest else 1)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "asked"),
+    [
+        (("45.1.1.1", 9000), True),  # where it is
+        (("45.2.2.2", 9000), True),
+        (("127.0.0.1", 9000), False),
+        (("192.168.1.1", 9000), False),
+        (("45.2.2.2", 53), False),
+    ],
+)
+def test_who_promises_a_newer_record_cannot_have_it_asked_for_anywhere(
+    claimed: tuple[str, int], asked: bool
+) -> None:
+    here, there = ("45.9.9.9", 9000), ("45.1.1.1", 9000)
+    liar = Engine(key_of(2), record_of(2, address=claimed), random.Random(2).randbytes)
+    node = discovery_of(1)
+    wire = Wire({here: node, there: liar})
+    us = record_of(1, address=here)
+    liar.ping(us, 0)
+    wire.deliver()
+    liar.record = record_of(2, sequence=2, address=claimed)
+    wire.carried.clear()
+    liar.ping(us, 0)
+    wire.deliver()
+    questions = [made.address for source, made in wire.carried if source == here][1:]  # after PONG
+    assert questions[:1] == ([claimed] if asked else [])

@@ -313,15 +313,18 @@ class Engine:
                 ip, port = peer[1]
                 pong = Pong(request_id, self.record.sequence, ip, port)
                 self._send(peer, session, pong)
-                self._note_sequence(session, enr_sequence)
+                self._note_sequence(peer, session, enr_sequence)
             case FindNode(request_id, distances):
                 self._answer_find_node(request_id, distances, peer, session)
             case TalkRequest(request_id, _, _):
                 self._send(peer, session, TalkResponse(request_id, b""))
 
-    def _note_sequence(self, session: Session, enr_sequence: int) -> None:
-        if enr_sequence > session.record.sequence:
-            self._events.append(NewerRecord(session.record, enr_sequence))
+    def _note_sequence(self, peer: Peer, session: Session, enr_sequence: int) -> None:
+        # It would be asked for where the record that we have says: a lie, perhaps, in a handshake.
+        record, address = session.record, peer[1]
+        is_there = record.udp_endpoint == address or may_tell(address[0], record)
+        if enr_sequence > record.sequence and is_there:
+            self._events.append(NewerRecord(record, enr_sequence))
 
     def _answer_find_node(
         self, request_id: bytes, distances: Sequence[int], peer: Peer, session: Session
@@ -362,7 +365,7 @@ class Engine:
         self._pending.remove(pending)
         self._events.append(Answered(pending.request_id, session.record, answer))
         if isinstance(answer, Pong):
-            self._note_sequence(session, answer.enr_sequence)
+            self._note_sequence(peer, session, answer.enr_sequence)
 
     def _proven(self, pending: PendingRequest, session: Session) -> None:
         """The first answer under new keys proves the peer of a handshake that we began."""

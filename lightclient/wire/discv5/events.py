@@ -61,7 +61,7 @@ class RequestFailed:
 
 @dataclass(frozen=True, slots=True)
 class NewerRecord:
-    """A node says that it has a newer record than the one we know."""
+    """A node that may be asked at the address in ``record`` says that it has a newer one."""
 
     record: NodeRecord
     enr_sequence: int

@@ -514,3 +514,22 @@ def test_packet_fuzz_never_raises_and_never_opens_a_session(rests: list[bytes], 
         victim.receive(datagram_of(key_of(1).node_id, head), address_of(9), NOW)
     assert victim.session_count == 0
     assert victim.events() == []
+
+
+def test_only_who_was_asked_is_expected_and_only_until_the_answer_or_its_time() -> None:
+    wire, first, second = pair()
+    there = address_of(2)
+    assert not first.expects(there)
+    first.ping(second.record, wire.now_ms)
+    first.ping(second.record, wire.now_ms)
+    assert first.expects(there)
+    assert not first.expects((there[0], there[1] + 1))
+    wire.deliver()
+    assert first.session_count == 1
+    assert not first.expects(there)
+    assert not second.expects(address_of(1)), "it answered and challenged, but asked nothing"
+    wire.lost = lambda _: True
+    first.ping(second.record, wire.now_ms)
+    wire.pass_time(10_000)
+    assert not first.expects(there)
+    assert not first._pending._by_address

@@ -232,7 +232,7 @@ class DiscoveryService:
                     self._save_at_ms = now_ms + SAVE_INTERVAL_MS
                     await self._save()
             read += self._receive(socket, now_ms)
-            self._tell()
+            self._tell(now_ms)
             self._send(socket)
             if read >= READS_PER_TURN:
                 # Faster than this nobody is listened to: the kernel drops what comes meanwhile.
@@ -253,7 +253,8 @@ class DiscoveryService:
         batch = socket.receive()
         for data, address in batch:
             self.figures.received_bytes += len(data)
-            if self._doorkeeper.admits(len(data), address, now_ms):
+            expected = self._core.engine.expects(address)
+            if self._doorkeeper.admits(len(data), address, now_ms, expected=expected):
                 self._core.receive(data, address, now_ms)
             else:
                 self.figures.left_out += 1
@@ -262,7 +263,6 @@ class DiscoveryService:
 
     def _send(self, socket: UdpSocket) -> None:
         for data, address in self._core.datagrams():
-            self._doorkeeper.note_sent(address)
             socket.send(data, address)
             self.figures.sent += 1
             self.figures.sent_bytes += len(data)
@@ -280,7 +280,7 @@ class DiscoveryService:
 
     # What is found ------------------------------------------------------------------------------
 
-    def _tell(self) -> None:
+    def _tell(self, now_ms: int) -> None:
         for event in self._core.events():
             match event:
                 case NodeFound(record, _):
@@ -290,7 +290,7 @@ class DiscoveryService:
                     _logger.info("Others see us at an address", extra={"lc": about})
                     self._own.note_seen(address)
                 case LookupFinished():
-                    self._finish_lookup()
+                    self._finish_lookup(now_ms)
 
     def _offer(self, record: NodeRecord) -> None:
         node_id = record.node_id
@@ -317,7 +317,7 @@ class DiscoveryService:
             self._offered.popitem(last=False)
         self._on_found(address)
 
-    def _finish_lookup(self) -> None:
+    def _finish_lookup(self, now_ms: int) -> None:
         if not self._has_news:
             # Better a peer that we part from at the next fork than none.
             for node_id, address in self._second_choice.items():
@@ -328,7 +328,7 @@ class DiscoveryService:
         else:
             self._pause_ms = min(2 * self._pause_ms, LONGEST_PAUSE_MS)
         self._has_news = False
-        self._look_from_ms = _now_ms() + self._pause_ms
+        self._look_from_ms = now_ms + self._pause_ms
 
     def _is_elsewhere(self, record: NodeRecord) -> bool:
         match = compare_forks(record, self._network, self._epoch)

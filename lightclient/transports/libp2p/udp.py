@@ -2,14 +2,13 @@
 
 Anyone can send us anything, from any address they care to write on it. So datagrams are read in
 bounded batches, at a bounded rate; and of those, strangers get a ration apart from the nodes that
-we wrote to, whose answers still come through.
+we asked, whose answers still come through.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv6Address
@@ -30,8 +29,8 @@ STRANGERS_PER_SECOND: Final = 300
 STRANGER_BURST: Final = 600
 _PER_SECOND_AND_IP: Final = 20
 _BURST_OF_AN_IP: Final = 60
-_PER_SECOND_OF_A_NODE: Final = 100
-_BURST_OF_A_NODE: Final = 200
+_PER_SECOND_OF_A_NODE: Final = 50
+_BURST_OF_A_NODE: Final = 100
 _ADDRESSES: Final = 1024
 _MAPPED: Final = "::ffff:"
 
@@ -39,28 +38,24 @@ _MAPPED: Final = "::ffff:"
 class Doorkeeper:
     """Decides which datagrams are worth unmasking. Sans-I/O.
 
-    Forged source addresses cost an attacker nothing, so strangers are rationed all in all, too. A
-    node that we wrote to is known for as long as 1024 others were not written to since.
+    Forged source addresses cost an attacker nothing, so strangers are rationed all in all, too.
+    Only a question of ours takes an address out of them: a challenge anyone can have.
     """
 
     def __init__(self) -> None:
-        self._written_to: OrderedDict[Address, None] = OrderedDict()
         self._nodes = TokenBuckets(_PER_SECOND_OF_A_NODE, _BURST_OF_A_NODE, _ADDRESSES)
         self._strangers = TokenBuckets(_PER_SECOND_AND_IP, _BURST_OF_AN_IP, _ADDRESSES)
         self._all_strangers = TokenBucket(STRANGERS_PER_SECOND, STRANGER_BURST)
 
-    def note_sent(self, address: Address) -> None:
-        """We wrote to ``address``."""
-        self._written_to[address] = None
-        self._written_to.move_to_end(address)
-        if len(self._written_to) > _ADDRESSES:
-            self._written_to.popitem(last=False)
+    def admits(self, size: int, address: Address, now_ms: int, *, expected: bool = False) -> bool:
+        """Whether a datagram of ``size`` bytes from ``address`` is to be looked into.
 
-    def admits(self, size: int, address: Address, now_ms: int) -> bool:
-        """Whether a datagram of ``size`` bytes from ``address`` is to be looked into."""
+        Args:
+            expected: something that we asked waits for an answer from there.
+        """
         if size > MAX_PACKET_SIZE:
             return False
-        if address in self._written_to:
+        if expected:
             return self._nodes.take(address, now_ms)
         return self._strangers.take(address[0], now_ms) and self._all_strangers.take(now_ms)
 

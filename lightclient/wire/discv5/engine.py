@@ -141,6 +141,10 @@ class Engine:
         """Requests that wait for an answer, at most MAX_PENDING."""
         return len(self._pending)
 
+    def expects(self, address: Address) -> bool:
+        """Whether something that we asked waits for a datagram from ``address``."""
+        return self._pending.wait_for(address)
+
     @property
     def next_deadline_ms(self) -> int | None:
         """When :meth:`tick` has something to do; None if nothing waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,7 +11,7 @@ from lightclient.errors import DecodeError
 from lightclient.wire.discv5.addresses import may_tell
 from lightclient.wire.discv5.messages import FindNode, Nodes, Request, log_distance
 from lightclient.wire.discv5.sessions import Peer
-from lightclient.wire.enr import NodeRecord, record_of_item
+from lightclient.wire.enr import Address, NodeRecord, record_of_item
 
 MAX_PENDING: Final = 128
 MAX_PENDING_PER_PEER: Final = 8
@@ -85,6 +86,7 @@ class PendingRequests:
     def __init__(self) -> None:
         self._by_id: dict[tuple[Peer, bytes], PendingRequest] = {}
         self._by_nonce: dict[bytes, PendingRequest] = {}
+        self._by_address: Counter[Address] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -100,6 +102,11 @@ class PendingRequests:
     def add(self, pending: PendingRequest) -> None:
         """Wait for an answer."""
         self._by_id[pending.peer, pending.request_id] = pending
+        self._by_address[pending.peer[1]] += 1
+
+    def wait_for(self, address: Address) -> bool:
+        """Whether any of them waits for an answer from ``address``."""
+        return address in self._by_address
 
     def sent(self, pending: PendingRequest, nonce: bytes) -> None:
         """``pending`` went out in the packet with ``nonce``."""
@@ -118,7 +125,11 @@ class PendingRequests:
 
     def remove(self, pending: PendingRequest) -> None:
         """No longer wait."""
-        self._by_id.pop((pending.peer, pending.request_id), None)
+        if self._by_id.pop((pending.peer, pending.request_id), None) is not None:
+            address = pending.peer[1]
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
         if pending.nonce is not None:
             self._by_nonce.pop(pending.nonce, None)
 

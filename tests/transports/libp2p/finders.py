@@ -1,0 +1,73 @@
+"""Discovery services on loopback, for tests: seeded, each with a TCP port of its own to tell."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from lightclient.config import Network, network_by_name
+from lightclient.transports.libp2p.addresses import PeerAddress, peer_id_of
+from lightclient.transports.libp2p.discovery import DiscoveryService
+from lightclient.transports.libp2p.options import DiscoveryOptions
+from lightclient.wire.enr import NodeRecord
+from tests.client.world import until
+from tests.wire.keys import key_of
+
+MAINNET = network_by_name("mainnet")
+NOW_MS = MAINNET.slot_start_ms(14_000_000)
+_TCP_PORT = 4000
+
+
+def service(
+    number: int,
+    start: Iterable[NodeRecord] = (),
+    *,
+    network: Network = MAINNET,
+    found: list[PeerAddress] | None = None,
+    wanted: Callable[[], int] = lambda: 1,
+    tcp_port: Callable[[], int] | None = None,
+    udp_port: int = 0,
+    directory: Path | None = None,
+    clock: Callable[[], int] = lambda: NOW_MS,
+    listen_address: str = "127.0.0.1",
+) -> DiscoveryService:
+    seen = found if found is not None else []
+    return DiscoveryService(
+        DiscoveryOptions(udp_port=udp_port, bootstrap_nodes=tuple(start), directory=directory),
+        key_of(number),
+        network,
+        wanted=wanted,
+        on_found=seen.append,
+        tcp_port=tcp_port or (lambda: _TCP_PORT + number),
+        clock=clock,
+        listen_address=listen_address,
+        random_bytes=random.Random(number).randbytes,
+    )
+
+
+def address_of(number: int) -> PeerAddress:
+    peer_id = peer_id_of(key_of(number).public_key)
+    return PeerAddress("ip4", "127.0.0.1", _TCP_PORT + number, peer_id)
+
+
+@asynccontextmanager
+async def running(*services: DiscoveryService) -> AsyncIterator[None]:
+    """All of ``services``, with records that tell where they are."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        for item in services:
+            tasks.start_soon(item.run)
+        try:
+            await until(
+                lambda: all(item.port and b"eth2" in item.record.entries for item in services)
+            )
+            yield
+        except Exception as error:  # noqa: BLE001 - raised below
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

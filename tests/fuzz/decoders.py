@@ -79,7 +79,7 @@ def network_with_all_forks(preset: str) -> Network:
     return network_from_config_mapping(config, preset=preset, name="fuzz")
 
 
-def _network(chosen: Consumer) -> Network:
+def chosen_network(chosen: Consumer) -> Network:
     return network_with_all_forks(chosen.choice(SMALL).name)
 
 
@@ -122,7 +122,7 @@ def fuzz_ssz_optimistic_update(data: bytes) -> str:
 
 def fuzz_json(data: bytes) -> str:
     chosen = Consumer(data)
-    kind, network = chosen.choice(KINDS), _network(chosen)
+    kind, network = chosen.choice(KINDS), chosen_network(chosen)
     try:
         value = decode_json(kind, parse_json(chosen.rest()), network)
     except DecodeError as error:
@@ -133,7 +133,7 @@ def fuzz_json(data: bytes) -> str:
 
 def fuzz_documents(data: bytes) -> str:
     chosen = Consumer(data)
-    kind, network = chosen.choice(KINDS), _network(chosen)
+    kind, network = chosen.choice(KINDS), chosen_network(chosen)
     seen = set()
     for entry in read_document(kind, chosen.rest(), network):
         try:
@@ -163,7 +163,7 @@ def _answer(chosen: Consumer, statuses: list[int]) -> Answer:
 
 def fuzz_object_answer(data: bytes) -> str:
     chosen = Consumer(data)
-    kind, network = chosen.choice(KINDS), _network(chosen)
+    kind, network = chosen.choice(KINDS), chosen_network(chosen)
     try:
         value = decode_object(kind, _answer(chosen, [200]), network)
     except DecodeError as error:
@@ -175,7 +175,7 @@ def fuzz_object_answer(data: bytes) -> str:
 
 def fuzz_range_answer(data: bytes) -> str:
     chosen = Consumer(data)
-    network = _network(chosen)
+    network = chosen_network(chosen)
     read = decode_range(_answer(chosen, [200]), network)
     assert len(read.updates) <= 128
     if read.error is None:
@@ -199,7 +199,7 @@ def fuzz_error_answer(data: bytes) -> str:
 def fuzz_hearsay(data: bytes) -> str:
     """Checkpoint services, the announced configuration and genesis."""
     chosen = Consumer(data)
-    network, answer = _network(chosen), _answer(chosen, [200, 200, 404])
+    network, answer = chosen_network(chosen), _answer(chosen, [200, 200, 404])
     seen = [
         checkpoint_answers.read_genesis(answer) is not None,
         checkpoint_answers.read_block_root(answer) is not None,
@@ -225,7 +225,7 @@ def fuzz_hearsay(data: bytes) -> str:
 
 def fuzz_events(data: bytes) -> str:
     chosen = Consumer(data)
-    network, most = _network(chosen), chosen.choice([64, 4096, 600_000])
+    network, most = chosen_network(chosen), chosen.choice([64, 4096, 600_000])
     pieces = chosen.pieces()
     read, error = _events(pieces, most)
     whole, whole_error = _events([b"".join(pieces)], most)

@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lightclient.client.dumps import RefusedObject, encode_dump
@@ -18,7 +19,7 @@ from lightclient.simulator.vector_files import snappy_block
 from lightclient.storage.sealed_file import SealedFile
 from lightclient.storage.state import SCHEMA_VERSION, StoredState, encode_state
 from lightclient.sync import Processor
-from tests.fuzz import decoders
+from tests.fuzz import decoders, discovery, wire, wire_seeds
 from tests.fuzz.decoders import CONTENT_TYPES, FORMATS, KINDS, network_with_all_forks
 from tests.fuzz.histories import (
     CHECKOUT,
@@ -308,6 +309,18 @@ def _processor_seeds() -> Iterator[bytes]:
             yield bytes([index, 1]) + bytes([0, 1, action, 1, 2, 3, 4, 5, 0, 1]) * 4
 
 
+def _discovery_targets() -> Iterator[Target]:
+    """None where the cryptography of the extra [libp2p] is not installed."""
+    if not all(map(find_spec, ("coincurve", "Crypto", "cryptography"))):
+        return
+    yield Target("rlp", wire.fuzz_rlp, wire_seeds.rlp, 1400)
+    yield Target("record", wire.fuzz_record, wire_seeds.records, 600)
+    yield Target("packet", wire.fuzz_packet, wire_seeds.packets, 1400)
+    yield Target("message", wire.fuzz_discovery_message, wire_seeds.messages, 1400)
+    yield Target("engine", discovery.fuzz_engine, wire_seeds.conversations, 1024, share=2)
+    yield Target("discovery", discovery.fuzz_discovery, wire_seeds.conversations, 1024, share=2)
+
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -338,6 +351,12 @@ TARGETS: dict[str, Target] = {
         Target("snappy", decoders.fuzz_snappy, _snappy_seeds),
         Target("state", decoders.fuzz_state, _state_seeds, 32_768),
         Target("state-file", decoders.fuzz_state_file, _state_file_seeds, 65_536),
+        Target("frames", wire.fuzz_frames, wire_seeds.frames, 16_384),
+        Target("block", wire.fuzz_block, wire_seeds.blocks, 4096),
+        Target("gossip", wire.fuzz_gossip, lambda: wire_seeds.gossip(_small()), 4096),
+        Target("answers", wire.fuzz_answers, lambda: wire_seeds.answers(_small()), 16_384),
+        Target("requests", wire.fuzz_requests, wire_seeds.requests, 4096),
+        *_discovery_targets(),
         Target("processor", fuzz_processor, _processor_seeds, 1024, share=4),
     )
 }

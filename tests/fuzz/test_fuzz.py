@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from lightclient.containers import LightClientUpdate, default_sync_committee
 from lightclient.protocol import is_finality_update, validation
+from lightclient.wire.snappy_frames import FrameReader
 from tests.fuzz import plain
 from tests.fuzz.__main__ import _reason, _seconds_for, main
 from tests.fuzz.consumer import Consumer
@@ -27,7 +27,7 @@ from tests.fuzz.targets import TARGETS, Target
 from tests.fuzz.truth import Forged
 
 # Whose inputs are sequences of steps, or are judged again and again.
-_SLOW = ("processor", "dump", "evidence")
+_SLOW = ("processor", "dump", "evidence", "engine", "discovery")
 every_target = pytest.mark.parametrize("name", TARGETS)
 # All but the processor, whose inputs are sequences of choices: any bytes are as good as any.
 every_decoder = pytest.mark.parametrize("name", [name for name in TARGETS if name != "processor"])
@@ -187,6 +187,25 @@ def test_a_processor_that_forgets_a_rule_is_caught(
     assert "Forged: " in found[0].reason
 
 
+@pytest.mark.skipif("discovery" not in TARGETS, reason="needs the extra lightclient[libp2p]")
+def test_discovery_that_believes_any_address_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightclient.wire.discv5.engine.may_tell", lambda *_: True)
+    found = fuzz(TARGETS["discovery"], 60, "credulous", most=400, enough=1).findings
+    assert "in _check_address" in found[0].reason
+
+
+def test_answers_that_depend_on_how_they_are_cut_are_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hasty(reader: FrameReader, buffer: bytearray) -> bool:
+        reader._content += buffer
+        buffer.clear()
+        return True
+
+    monkeypatch.setattr(FrameReader, "take", hasty)
+    assert fuzz(TARGETS["answers"], 60, "hasty", most=400, enough=1).findings
+
+
 # The tools ----------------------------------------------------------------------------------------
 
 
@@ -203,13 +222,11 @@ def _command(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["plain", "atheris"])
-def test_the_command_runs_targets_in_processes_of_their_own(engine: str) -> None:
-    if engine == "atheris" and importlib.util.find_spec("atheris") is None:
-        pytest.skip("atheris is not installed (extra [fuzz])")
-    # In a program of its own, since what its processes have loaded is decided once in a program.
-    command = [sys.executable, "-m", "tests.fuzz", "--seed", "1", "--engine", engine]
-    targets = ["--seconds", "2", "--target", "address", "--target", "snappy"]
+def test_the_command_runs_targets_in_processes_of_their_own() -> None:
+    # In a program of its own, since what its processes have loaded is decided once in a program;
+    # with atheris where that is installed.
+    command = [sys.executable, "-m", "tests.fuzz", "--seed", "1"]
+    targets = ["--seconds", "1", "--target", "address", "--target", "snappy"]
     done = subprocess.run(
         [*command, *targets], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=100
     )

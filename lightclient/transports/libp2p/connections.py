@@ -229,10 +229,11 @@ class Switchboard:
                     nursery.start_soon(self._accept_streams, connection, nursery)
                     await self._on_connection(connection)
                     nursery.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001 - ends this connection alone
+        # A failure while all is cancelled comes with that in one group, which must not go further.
+        except* Exception as group:  # noqa: BLE001 - ends this connection alone
             _logger.debug(
                 "Connection failed",
-                extra=_fields(peer=connection.peer_id, reason=_reason(error)),
+                extra=_fields(peer=connection.peer_id, reason=_reason(group)),
             )
         finally:
             with (
@@ -251,7 +252,11 @@ class Switchboard:
 
     async def _accept_streams(self, connection: Connection, nursery: trio.Nursery) -> None:
         while True:
-            muxed = await connection._muxed.accept_stream()  # noqa: SLF001
+            try:
+                muxed = await connection._muxed.accept_stream()  # noqa: SLF001
+            except Exception:  # noqa: BLE001 - whatever it is, the connection has ended
+                nursery.cancel_scope.cancel()
+                return
             stream = Stream(muxed, connection.peer_id)
             nursery.start_soon(self._serve, connection, stream)
 

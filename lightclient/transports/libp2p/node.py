@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -20,6 +18,13 @@ from anyio.abc import TaskStatus
 
 from lightclient.config import Network
 from lightclient.errors import DecodeError, ListenError
+from lightclient.transports.libp2p.acquaintance import (
+    GOODBYE_SECONDS,
+    Peer,
+    ask_identity,
+    exchange_status,
+    say_goodbye,
+)
 from lightclient.transports.libp2p.addresses import PeerAddress, multiaddress_bytes
 from lightclient.transports.libp2p.connections import Connection, DialError, Switchboard
 from lightclient.transports.libp2p.gossip import Gossip, GossipFigures
@@ -27,17 +32,14 @@ from lightclient.transports.libp2p.gossipsub import MESHSUB, Arrival, Router
 from lightclient.transports.libp2p.identify import (
     IDENTIFY,
     PING,
-    Identity,
     answer_ping,
     encode_identify,
-    read_identify,
 )
 from lightclient.transports.libp2p.judgement import Acceptance, GossipRules, decode_gossip
-from lightclient.transports.libp2p.multistream import NegotiationError, propose
 from lightclient.transports.libp2p.options import Libp2pOptions
 from lightclient.transports.libp2p.peers import KnownPeer, PeerBook
-from lightclient.transports.libp2p.requests import NotSpoken, RequestFailed, ask
-from lightclient.transports.libp2p.serving import SERVED, Client, Responder
+from lightclient.transports.libp2p.requests import RequestFailed, ask
+from lightclient.transports.libp2p.serving import SERVED, Responder
 from lightclient.transports.libp2p.standing import irrelevance, own_status
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.transports.libp2p.transport import Libp2pTransport
@@ -45,8 +47,7 @@ from lightclient.transports.pools import PoolMember
 from lightclient.transports.scores import Uniform
 from lightclient.wire.gossip import encode_payload, parse_topic, topics_at
 from lightclient.wire.messages import GoodbyeReason, Metadata, Status
-from lightclient.wire.protocols import GOODBYE_1, PING_1, STATUS_1, STATUS_2
-from lightclient.wire.responses import decode_payload
+from lightclient.wire.protocols import PING_1
 
 _logger = logging.getLogger("lightclient.libp2p")
 
@@ -56,45 +57,12 @@ DIALS_AT_ONCE: Final = 4
 _UPKEEP_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 30.0
 _PINGS_TO_STATUS: Final = 10
-_GOODBYE_SECONDS: Final = 1.0
 _FIRST_RESTART_SECONDS: Final = 1.0
 _LONGEST_RESTART_SECONDS: Final = 60.0
 _GOOD_RUN_SECONDS: Final = 300.0
 _IRRELEVANT_MS: Final = 3_600_000
 _UNWANTED_MS: Final = 600_000
 _FULL_MS: Final = 60_000
-
-
-@dataclass(slots=True, eq=False)
-class Peer:
-    """A connected peer.
-
-    Attributes:
-        known: what is remembered of it beyond this connection.
-        client: it as one who asks us.
-        status: what it last said of its place on the chain.
-        has_joined: whether the client knows of it.
-        reason: why it is left; None while it is not.
-        pushes: how many updates it was first to tell in ``slot``.
-    """
-
-    connection: Connection
-    known: KnownPeer
-    transport: Libp2pTransport
-    client: Client = field(default_factory=Client)
-    identity: Identity = field(default_factory=Identity)
-    status: Status | None = None
-    has_joined: bool = False
-    leaving: trio.Event = field(default_factory=trio.Event)
-    reason: GoodbyeReason | None = None
-    slot: int = 0
-    pushes: int = 0
-
-    def leave(self, reason: GoodbyeReason | None) -> None:
-        """End the connection; with a goodbye if there is a reason to tell."""
-        if not self.leaving.is_set():
-            self.reason = reason
-            self.leaving.set()
 
 
 class Node:
@@ -240,7 +208,7 @@ class Node:
                     task_status.started()
                 await trio.sleep_forever()
             finally:
-                with trio.CancelScope(shield=True), trio.move_on_after(_GOODBYE_SECONDS):
+                with trio.CancelScope(shield=True), trio.move_on_after(GOODBYE_SECONDS):
                     await self._say_goodbye()
                 scope.cancel()
 
@@ -256,7 +224,9 @@ class Node:
     async def _say_goodbye(self) -> None:
         async with trio.open_nursery() as nursery:
             for peer in list(self.peers.values()):
-                nursery.start_soon(self._goodbye, peer.connection, GoodbyeReason.CLIENT_SHUTDOWN)
+                nursery.start_soon(
+                    say_goodbye, peer.connection, GoodbyeReason.CLIENT_SHUTDOWN, self._network
+                )
 
     async def _keep_up(self) -> None:
         """Dial, drop, and follow the forks' topics, once a second."""
@@ -310,7 +280,7 @@ class Node:
         known = self.book.known(peer_id)
         refusal = self._refusal(peer_id, known)
         if refusal is not None:
-            await self._goodbye(connection, refusal)
+            await say_goodbye(connection, refusal, self._network)
             return
         peer = Peer(connection, known, Libp2pTransport(connection, self._network))
         self.peers[peer_id] = peer
@@ -322,7 +292,7 @@ class Node:
                 await peer.leaving.wait()
                 nursery.cancel_scope.cancel()
             if peer.reason is not None:
-                await self._goodbye(connection, peer.reason)
+                await say_goodbye(connection, peer.reason, self._network)
         finally:
             self._part_from(peer)
 
@@ -343,10 +313,6 @@ class Node:
             self._member.leave(peer.transport)
         _log(peer, "Peer disconnected")
 
-    async def _goodbye(self, connection: Connection, reason: GoodbyeReason) -> None:
-        with trio.move_on_after(_GOODBYE_SECONDS), suppress(RequestFailed):
-            await ask(connection, GOODBYE_1, int(reason), self._network)
-
     # Getting acquainted -------------------------------------------------------------------------
 
     async def _get_acquainted(self, peer: Peer) -> None:
@@ -354,7 +320,7 @@ class Node:
             await self._exchange_status(peer)
             if peer.leaving.is_set():
                 return
-            peer.identity = await self._identify(peer.connection)
+            peer.identity = await ask_identity(peer.connection)
             self._welcome(peer)
             await self._stay_in_touch(peer)
         except (RequestFailed, StreamBroken, DecodeError) as error:
@@ -364,18 +330,8 @@ class Node:
 
     async def _exchange_status(self, peer: Peer) -> None:
         """Tell and hear where both stand. Raises RequestFailed, DecodeError."""
-        connection, own = peer.connection, self.status()
-        for protocol in (STATUS_2, STATUS_1):
-            try:
-                answer = await ask(connection, protocol, own, self._network)
-            except NotSpoken:
-                if protocol is STATUS_1:
-                    raise
-                continue
-            if not answer.chunks:
-                raise RequestFailed("refuses to tell its status")
-            await self._note_status(connection.peer_id, decode_payload(protocol, answer.chunks[0]))
-            return
+        status = await exchange_status(peer.connection, self.status(), self._network)
+        await self._note_status(peer.connection.peer_id, status)
 
     async def _note_status(self, peer_id: str, status: Status) -> None:
         peer = self.peers.get(peer_id)
@@ -387,22 +343,6 @@ class Node:
             _log(peer, "Peer is on another chain", reason=reason)
             self.book.ban(peer_id, _IRRELEVANT_MS)
             peer.leave(GoodbyeReason.IRRELEVANT_NETWORK)
-
-    async def _identify(self, connection: Connection) -> Identity:
-        """What a peer says of itself; nothing if it does not say."""
-        try:
-            stream = await connection.open_stream()
-        except StreamBroken:
-            return Identity()
-        try:
-            with trio.move_on_after(5):
-                await propose(stream, (IDENTIFY,))
-                return await read_identify(stream)
-        except (NegotiationError, StreamBroken, DecodeError):
-            pass
-        finally:
-            await stream.reset()
-        return Identity()
 
     def _welcome(self, peer: Peer) -> None:
         spoken = peer.identity.protocols

@@ -1,0 +1,98 @@
+"""A connected peer, and what is said at the beginning and the end of a connection."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from lightclient.config import Network
+from lightclient.errors import DecodeError
+from lightclient.transports.libp2p.connections import Connection
+from lightclient.transports.libp2p.identify import IDENTIFY, Identity, read_identify
+from lightclient.transports.libp2p.multistream import NegotiationError, propose
+from lightclient.transports.libp2p.peers import KnownPeer
+from lightclient.transports.libp2p.requests import NotSpoken, RequestFailed, ask
+from lightclient.transports.libp2p.serving import Client
+from lightclient.transports.libp2p.streams import StreamBroken
+from lightclient.transports.libp2p.transport import Libp2pTransport
+from lightclient.wire.messages import GoodbyeReason, Status
+from lightclient.wire.protocols import GOODBYE_1, STATUS_1, STATUS_2
+from lightclient.wire.responses import decode_payload
+
+GOODBYE_SECONDS: Final = 1.0
+_IDENTIFY_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A connected peer.
+
+    Attributes:
+        known: what is remembered of it beyond this connection.
+        client: it as one who asks us.
+        status: what it last said of its place on the chain.
+        has_joined: whether the client knows of it.
+        reason: why it is left; None while it is not.
+        pushes: how many updates it was first to tell in ``slot``.
+    """
+
+    connection: Connection
+    known: KnownPeer
+    transport: Libp2pTransport
+    client: Client = field(default_factory=Client)
+    identity: Identity = field(default_factory=Identity)
+    status: Status | None = None
+    has_joined: bool = False
+    leaving: trio.Event = field(default_factory=trio.Event)
+    reason: GoodbyeReason | None = None
+    slot: int = 0
+    pushes: int = 0
+
+    def leave(self, reason: GoodbyeReason | None) -> None:
+        """End the connection; with a goodbye if there is a reason to tell."""
+        if not self.leaving.is_set():
+            self.reason = reason
+            self.leaving.set()
+
+
+async def exchange_status(connection: Connection, own: Status, network: Network) -> Status:
+    """Tell where we stand on the chain, and hear where the peer does.
+
+    Raises:
+        RequestFailed, DecodeError: it does not say.
+    """
+    try:
+        protocol, answer = STATUS_2, await ask(connection, STATUS_2, own, network)
+    except NotSpoken:
+        protocol, answer = STATUS_1, await ask(connection, STATUS_1, own, network)
+    if not answer.chunks:
+        raise RequestFailed("refuses to tell its status")
+    status = decode_payload(protocol, answer.chunks[0])
+    assert isinstance(status, Status)
+    return status
+
+
+async def ask_identity(connection: Connection) -> Identity:
+    """What a peer says of itself; nothing if it does not say."""
+    try:
+        stream = await connection.open_stream()
+    except StreamBroken:
+        return Identity()
+    try:
+        with trio.move_on_after(_IDENTIFY_SECONDS):
+            await propose(stream, (IDENTIFY,))
+            return await read_identify(stream)
+    except (NegotiationError, StreamBroken, DecodeError):
+        pass
+    finally:
+        await stream.reset()
+    return Identity()
+
+
+async def say_goodbye(connection: Connection, reason: GoodbyeReason, network: Network) -> None:
+    """Tell a peer why it is left, if it listens. Raises nothing."""
+    with trio.move_on_after(GOODBYE_SECONDS), suppress(Exception):
+        await ask(connection, GOODBYE_1, int(reason), network)

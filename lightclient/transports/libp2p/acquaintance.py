@@ -84,7 +84,9 @@ async def ask_identity(connection: Connection) -> Identity:
     try:
         with trio.move_on_after(_IDENTIFY_SECONDS):
             await propose(stream, (IDENTIFY,))
-            return await read_identify(stream)
+            identity = await read_identify(stream)
+            await stream.finish()
+            return identity
     except (NegotiationError, StreamBroken, DecodeError):
         pass
     finally:

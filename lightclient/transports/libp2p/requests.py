@@ -166,9 +166,15 @@ async def _opened(
                 await stream.reset()
                 stream = await connection.open_stream()
         if not connection.takes_early_requests:
-            await propose(stream, (protocol.protocol_id,))
+            try:
+                await propose(stream, (protocol.protocol_id,))
+            except ProtocolRefused:
+                # That was the reason: nothing is wrong with early requests.
+                connection.takes_early_requests = True
+                raise
             await stream.write(message)
             await stream.close_write()
         yield stream
+        await stream.finish()
     finally:
         await stream.reset()

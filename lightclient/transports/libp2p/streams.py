@@ -15,6 +15,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 from lightclient.transports.libp2p.muxers import reset_stream, was_reset
 
 READ_SIZE: Final = 65536
+_END_SECONDS: Final = 0.25
 
 
 class StreamBroken(Exception):
@@ -31,6 +32,8 @@ class Stream:
     def __init__(self, muxed: IMuxedStream, peer_id: str) -> None:
         self._muxed = muxed
         self.peer_id = peer_id
+        self._has_read_all = False
+        self._has_written_all = False
 
     async def read(self, n: int = READ_SIZE) -> bytes:
         """At most ``n`` bytes; none at the end.
@@ -48,6 +51,7 @@ class Stream:
             raise StreamBroken(_said(error)) from None
         if not data and was_reset(self._muxed):
             raise StreamBroken("the stream was reset")
+        self._has_read_all = not data
         return data
 
     async def write(self, data: bytes) -> None:
@@ -59,6 +63,7 @@ class Stream:
 
     async def close_write(self) -> None:
         """Say that nothing more will be sent. Raises StreamBroken."""
+        self._has_written_all = True
         try:
             await self._muxed.close()
         except Exception as error:  # noqa: BLE001 - as above
@@ -69,8 +74,26 @@ class Stream:
         with suppress(StreamBroken):
             await self.close_write()
 
+    async def finish(self) -> None:
+        """Close after what was needed has been read; the peer's end is awaited a moment only.
+
+        Never raises.
+        """
+        with suppress(StreamBroken):
+            if not self._has_written_all:
+                await self.close_write()
+            with trio.move_on_after(_END_SECONDS):
+                await self.read()
+        await self.reset()
+
     async def reset(self) -> None:
-        """Give the stream up, at once and also when cancelled. Never raises."""
+        """Give the stream up, at once and also when cancelled. Never raises.
+
+        Nothing is sent if both sides have ended it: js-libp2p disconnects from who names streams
+        that are no more a few times in a second.
+        """
+        if self._has_read_all and self._has_written_all:
+            return
         with trio.CancelScope(shield=True), trio.move_on_after(1), suppress(Exception):
             await reset_stream(self._muxed)
 

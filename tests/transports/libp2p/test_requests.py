@@ -218,6 +218,29 @@ async def test_who_does_not_take_early_requests_is_asked_the_classic_way(
         assert asked == 3, "one in vain, then the classic way at once"
 
 
+@BOTH
+async def test_no_stream_is_reset_that_has_ended(muxer: str) -> None:
+    # js-libp2p disconnects from who names streams that are no more.
+    serve = says(encode_chunk(STATUS_1.response.encode(STATUS)))  # type: ignore[union-attr]
+    server = Host({STATUS_1.protocol_id: serve}, muxers=(muxer,))
+    resets = 0
+    async with two_hosts(Host(), server) as connection:
+        write = connection._muxed.secured_conn.write
+
+        async def note(frame: bytes) -> None:
+            nonlocal resets
+            if muxer == YAMUX:
+                resets += bool(len(frame) >= 4 and frame[3] & 8)
+            else:
+                resets += frame[0] & 7 in (5, 6)
+            await write(frame)
+
+        connection._muxed.secured_conn.write = note  # type: ignore[method-assign]
+        for _ in range(20):
+            assert (await ask(connection, STATUS_1, STATUS, NETWORK)).chunks
+    assert resets == 0
+
+
 # As a transport --------------------------------------------------------------------------------
 
 FINALITY = encode_ssz(make_object(ObjectKind.FINALITY_UPDATE, NETWORK, 9))

@@ -6,7 +6,6 @@ used as one if peers are named besides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from lightclient.config import Network
 from lightclient.errors import ConfigError, DecodeError
 from lightclient.transports.libp2p.addresses import parse_peer_address
 from lightclient.transports.libp2p.identity import load_identity, new_identity
+from lightclient.transports.libp2p.known_nodes import bootstrap_records
 from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOptions
 from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient.wire.enr import NodeRecord, parse_record
@@ -75,7 +75,7 @@ def _discovery(options: dict[str, Any], network: Network) -> DiscoveryOptions:
     directory = None if options["data_dir"] is None else Path(options["data_dir"])
     return DiscoveryOptions(
         udp_port=options["udp_port"],
-        bootstrap_nodes=(*records, *_published(network.bootstrap_nodes)),
+        bootstrap_nodes=(*records, *bootstrap_records(network.bootstrap_nodes)),
         directory=directory,
     )
 
@@ -87,19 +87,11 @@ def _record(where: str, text: str) -> NodeRecord:
         raise ConfigError(f"{where}: {text[:40]}...: {error}") from None
 
 
-def _published(texts: Iterable[str]) -> list[NodeRecord]:
-    """Of a network's own nodes those that can be read: one odd record stops nobody."""
-    records = []
-    for text in texts:
-        try:
-            records.append(parse_record(text))
-        except DecodeError:
-            continue
-    return records
-
-
 def _lines(path: str | None) -> list[str]:
-    """The records of a file, in plain lines or as a YAML list; what follows # is comment."""
+    """The records of a file, in plain lines or as a YAML list; what follows # is comment.
+
+    Multiaddresses and enode URLs stand in such files, too; they are not for discovery.
+    """
     if path is None:
         return []
     try:
@@ -112,4 +104,7 @@ def _lines(path: str | None) -> list[str]:
     lines = [
         line.partition("#")[0].strip().lstrip("- ").strip("\"' ") for line in text.splitlines()
     ]
-    return [line for line in lines if line]
+    records = [line for line in lines if line.startswith("enr:")]
+    if not records:
+        raise click.UsageError(f"--bootstrap-file {path}: holds no node record (enr:...)")
+    return records

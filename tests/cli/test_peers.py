@@ -109,12 +109,19 @@ def test_a_network_brings_its_own_nodes_and_a_file_adds_others(tmp_path: Path) -
     mainnet, hoodi = network_by_name("mainnet"), network_by_name("hoodi")
     file = tmp_path / "nodes.txt"
     extra = hoodi.bootstrap_nodes[:2]
-    file.write_text(f"# ours\n{extra[0]}\n\n- {extra[1]} # as in YAML\n")
+    file.write_text(f"# ours\n{extra[0]}\n\n- {extra[1]} # as in YAML\nenode://1@1.2.3.4:30303\n")
     pool = make_pool(options_of(f"--bootstrap-file={file}"), mainnet)
     discovery = pool._options.discovery
     assert discovery is not None
     assert [item.text for item in discovery.bootstrap_nodes[:2]] == list(extra)
     assert len(discovery.bootstrap_nodes) == 2 + len(mainnet.bootstrap_nodes)
+
+
+def test_a_file_without_any_record_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "nodes.txt"
+    file.write_text("# nothing yet\nenode://1@1.2.3.4:30303\n")
+    with pytest.raises(click.UsageError, match="holds no node record"):
+        make_pool(options_of(f"--bootstrap-file={file}"), network_by_name("mainnet"))
 
 
 @pytest.mark.parametrize(

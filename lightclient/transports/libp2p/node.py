@@ -197,11 +197,13 @@ class Node:
     async def _run_host(self, task_status: TaskStatus[None] | None) -> None:
         self._switchboard, self._gossip = self._new_switchboard(), self._new_gossip()
         self.peers.clear()
-        # Ended last: until then goodbyes can be said.
-        scope = trio.CancelScope(shield=True)
+        scope = trio.CancelScope()
         async with anyio.create_task_group() as tasks:
             try:
                 self.port = await tasks.start(self._listen, scope)
+                # Ended last from now on, so that goodbyes can be said; not before, or being
+                # cancelled while it starts would wait for it for ever.
+                scope.shield = True
                 tasks.start_soon(self._gossip.run)
                 tasks.start_soon(self._keep_up)
                 if task_status is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -134,35 +134,38 @@ class Libp2pPool:
         )
 
     async def _run_in_thread(self, network: Network, member: PoolMember) -> None:
-        async with anyio.from_thread.BlockingPortal() as home:
-            starting = anyio.from_thread.start_blocking_portal(backend="trio")
-            away = await anyio.to_thread.run_sync(starting.__enter__)
-            try:
-                guest = _Guest(member, home, away)
-                await _await(away.start_task_soon(self._run_node, network, guest))
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(starting.__exit__, None, None, None)
+        with _out_of_its_group():
+            async with anyio.from_thread.BlockingPortal() as home:
+                starting = anyio.from_thread.start_blocking_portal(backend="trio")
+                away = await anyio.to_thread.run_sync(starting.__enter__)
+                try:
+                    guest = _Guest(member, home, away)
+                    await _await(away.start_task_soon(self._run_node, network, guest))
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(starting.__exit__, None, None, None)
 
 
 async def _run_both(*runs: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run all until cancelled; raises ListenError as one of them does."""
-    failure: ListenError | None = None
-    try:
+    """Run all until cancelled. Raises ListenError as one of them does."""
+    with _out_of_its_group():
         async with anyio.create_task_group() as tasks:
             for run in runs:
                 tasks.start_soon(run)
+
+
+@contextmanager
+def _out_of_its_group() -> Iterator[None]:
+    """Let a ListenError through as itself, out of the group of the tasks that it ended."""
+    failure: BaseException | None = None
+    try:
+        yield
     except* ListenError as group:
-        failure = _listen_error(group)
+        failure = group
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
     if failure is not None:
         raise failure
-
-
-def _listen_error(error: BaseException) -> ListenError:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ListenError)
-    return error
 
 
 def _silence_libraries() -> None:

@@ -14,6 +14,7 @@ from lightclient.transports.libp2p.addresses import PeerAddress, peer_id_of
 from lightclient.transports.libp2p.discovery import DiscoveryService
 from lightclient.transports.libp2p.options import DiscoveryOptions
 from lightclient.wire.enr import NodeRecord
+from lightclient.wire.identity import IdentityKey
 from tests.client.world import until
 from tests.wire.keys import key_of
 
@@ -34,11 +35,12 @@ def service(
     directory: Path | None = None,
     clock: Callable[[], int] = lambda: NOW_MS,
     listen_address: str = "127.0.0.1",
+    secret: bytes | None = None,
 ) -> DiscoveryService:
     seen = found if found is not None else []
     return DiscoveryService(
         DiscoveryOptions(udp_port=udp_port, bootstrap_nodes=tuple(start), directory=directory),
-        key_of(number),
+        key_of(number) if secret is None else IdentityKey(secret),
         network,
         wanted=wanted,
         on_found=seen.append,

@@ -59,7 +59,7 @@ PEER_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option(
         "--nat",
         metavar="extip:IP",
-        help="Address to tell peers; 'none' tells none.  [default: none]",
+        help="Address to tell peers; 'none' tells none.  [default: the one that several see]",
     ),
     click.option(
         "--max-peers",

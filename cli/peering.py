@@ -61,10 +61,10 @@ def _secret(options: dict[str, Any]) -> bytes:
 
 
 def _external_address(nat: str | None) -> str | None:
-    if nat is None or nat == "none":
+    if nat in (None, "any", "none"):
         return None
     if not nat.startswith(_EXTERNAL):
-        raise click.UsageError(f"--nat is {nat[:40]!r}: it is extip:IP or none")
+        raise click.UsageError(f"--nat is {nat[:40]!r}: it is extip:IP, any or none")
     return nat.removeprefix(_EXTERNAL)
 
 
@@ -77,6 +77,7 @@ def _discovery(options: dict[str, Any], network: Network) -> DiscoveryOptions:
         udp_port=options["udp_port"],
         bootstrap_nodes=(*records, *bootstrap_records(network.bootstrap_nodes)),
         directory=directory,
+        learns_address=options["nat"] != "none",
     )
 
 

@@ -117,6 +117,24 @@ def test_a_network_brings_its_own_nodes_and_a_file_adds_others(tmp_path: Path) -
     assert len(discovery.bootstrap_nodes) == 2 + len(mainnet.bootstrap_nodes)
 
 
+@pytest.mark.parametrize(
+    ("nat", "address", "learns"),
+    [
+        (None, None, True),
+        ("any", None, True),
+        ("none", None, False),
+        ("extip:1.2.3.4", "1.2.3.4", True),
+    ],
+)
+def test_the_address_to_tell_is_given_or_learnt_or_kept_silent(
+    nat: str | None, address: str | None, learns: bool
+) -> None:
+    args = [] if nat is None else [f"--nat={nat}"]
+    options = make_pool(options_of(*args), network_by_name("mainnet"))._options
+    assert options.discovery is not None
+    assert (options.external_address, options.discovery.learns_address) == (address, learns)
+
+
 def test_a_file_without_any_record_is_told(tmp_path: Path) -> None:
     file = tmp_path / "nodes.txt"
     file.write_text("# nothing yet\nenode://1@1.2.3.4:30303\n")

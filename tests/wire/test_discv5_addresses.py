@@ -110,3 +110,16 @@ def test_who_promises_a_newer_record_cannot_have_it_asked_for_anywhere(
     wire.deliver()
     questions = [made.address for source, made in wire.carried if source == here][1:]  # after PONG
     assert questions[:1] == ([claimed] if asked else [])
+
+
+def test_who_answers_is_kept_where_it_answered_whatever_it_says_of_itself() -> None:
+    here, there, next_door = ("45.9.9.9", 9000), ("45.1.1.1", 9000), ("192.168.1.1", 9000)
+    moved = record_of(2, sequence=7, address=next_door)
+    liar = Engine(key_of(2), moved, random.Random(2).randbytes)
+    node = discovery_of(1)
+    wire = Wire({here: node, there: liar})
+    liar.ping(record_of(1, address=here), 0)
+    wire.deliver()
+    node.engine.ping(record_of(2, address=there), 0)
+    wire.deliver()
+    assert [entry.record.udp_endpoint for entry in node.table] == [there]

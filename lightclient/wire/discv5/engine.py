@@ -367,7 +367,8 @@ class Engine:
                 self._tell_nodes(pending, complete=True)
             return
         self._pending.remove(pending)
-        self._events.append(Answered(pending.request_id, session.record, answer))
+        # Not the session's record: that came from the node, and may say that it is elsewhere.
+        self._events.append(Answered(pending.request_id, pending.record, answer))
         if isinstance(answer, Pong):
             self._note_sequence(peer, session, answer.enr_sequence)
 

@@ -28,7 +28,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to a PING or TALKREQ of ours."""
+    """The answer to a PING or TALKREQ of ours, from the address in ``record``."""
 
     request_id: bytes
     record: NodeRecord

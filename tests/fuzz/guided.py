@@ -47,8 +47,13 @@ def main(arguments: list[str]) -> None:
         if time.monotonic() >= ends:
             # libFuzzer's own limit counts whole seconds, and not while it reads the corpus.
             os.kill(os.getpid(), signal.SIGUSR1)
-        else:
+            return
+        try:
             target.run(data)
+        except Exception:
+            # libFuzzer keeps what hangs or eats memory, and this only if a program ends in C.
+            target.keep(data, Path(findings))
+            raise
 
     atheris.Setup(
         [

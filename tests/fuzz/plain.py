@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 
@@ -142,12 +141,9 @@ def main(arguments: list[str]) -> None:
     """TARGET SECONDS SEED FINDINGS. JSON comes out."""
     name, seconds, seed, folder = arguments
     add_spec_vectors()
-    run = fuzz(TARGETS[name], float(seconds), seed)
-    files: list[list[str]] = []
-    for finding in run.findings:
-        path = Path(folder) / f"{name}-{sha256(finding.data).hexdigest()[:16]}"
-        path.write_bytes(finding.data)
-        files.append([str(path), finding.reason])
+    target = TARGETS[name]
+    run = fuzz(target, float(seconds), seed)
+    files = [(str(target.keep(found.data, Path(folder))), found.reason) for found in run.findings]
     told = {
         "executions": run.executions,
         "coverage": len(run.behaviours),

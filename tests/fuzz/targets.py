@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,6 +56,12 @@ class Target:
         """Inputs that were findings once."""
         files = sorted((REGRESSIONS / self.name).glob("*"))
         return [file.read_bytes() for file in files]
+
+    def keep(self, data: bytes, folder: Path) -> Path:
+        """Write a finding's input; gives the file."""
+        path = folder / f"{self.name}-{sha256(data).hexdigest()[:16]}"
+        path.write_bytes(data)
+        return path
 
 
 # Seeds --------------------------------------------------------------------------------------------

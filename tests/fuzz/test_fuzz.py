@@ -78,16 +78,18 @@ def _target(run: object, **options: object) -> Target:
     return Target("planted", run, lambda: [b"seed", b"another"], **options)  # type: ignore[arg-type]
 
 
-def test_a_planted_fault_is_found_and_its_input_kept() -> None:
+def test_a_planted_fault_is_found_and_its_input_kept(tmp_path: Path) -> None:
     def run(data: bytes) -> str:
         if b"\xff" in data:
             raise IndexError("planted")
         return str(len(data))
 
-    found = fuzz(_target(run), 20, 1)
+    target = _target(run)
+    found = fuzz(target, 20, 1)
     assert len(found.findings) == 5
     assert b"\xff" in found.findings[0].data
     assert "IndexError: planted" in found.findings[0].reason
+    assert target.keep(found.findings[0].data, tmp_path).read_bytes() == found.findings[0].data
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs an alarm")

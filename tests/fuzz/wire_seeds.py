@@ -216,7 +216,11 @@ def conversations() -> Iterator[bytes]:
     ping = encode_message(Ping(b"\x01", 9))
     for where in range(8):
         yield b"\x07" + step("handshake", 0, 2, where, len(ping), then=ping) + carry * 2
-        yield b"\x07" + step("move", 0, where, 1) + theirs + step("ask_us", 0, 0, 99, 0) + carry * 2
+        moved = b"\x07" + step("move", 0, where, 1) + step("ask_us", 0, 1) + carry * 2
+        yield moved + step("ask_us", 0, 0, 99, 0) + carry * 2
+        # It is asked where it was, answers, and must not be kept under what it says of itself.
+        later = step("pass_time", 0, 0x40, 1) + carry
+        yield moved + step("ask", 0, 0) + carry * 2 + later * 3
     yield b"\x07" + step("ask", 1, 0) + step("challenge", 0, *bytes(8), 1) + carry
     for action in ("damage", "stranger", "header", "flood"):
         yield opened + step(action, 1, 3, 9, 0, 8, 0, 7, then=bytes(80)) * 3 + carry

@@ -170,7 +170,9 @@ def follow(
     assert processor.store is not None
     synced = processor.store.copy()
     hints = (inputs.finality_format,)
-    # The first one warms the committee up: its aggregate's and its absent members' points.
+    # As at the head, where each committee's aggregate is compared before its first use: that makes
+    # points of all members' keys. The first update only warms up.
+    processor.audit()
     for number in range(_FINALITY_REPEATS if check is None else 4):
         processor.store = synced.copy()
         start = perf_counter()

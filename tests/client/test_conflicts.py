@@ -108,7 +108,9 @@ async def test_a_forged_contradiction_is_none_and_costs_its_provider(world: Worl
     found = await synced(world, liar)
     kept = reporter(found, "halt")
     true = finality(world)
-    forged = replace(conflicting(world.chain, true), sync_aggregate=true.sync_aggregate)
+    other = conflicting(world.chain, true)
+    assert isinstance(other, LightClientFinalityUpdate)
+    forged = replace(other, sync_aggregate=true.sync_aggregate)
     world.go_to(SLOT + 24)
     loop = Follower(found, world.clock, lambda low, _: low)
     for _ in range(3):

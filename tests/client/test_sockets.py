@@ -118,8 +118,8 @@ async def test_requests_that_are_given_up_release_their_connections(
         assert answered.given_up >= RACES
         # A connection or two to each server are kept to be used again, at both ends.
         assert await settled(before + 8) <= before + 8
-        for item in habits:
-            item.faults.faults = ()
+        for each in habits:
+            each.faults.faults = ()
         for provider in found.providers:
             await provider.transport.get_light_client_optimistic_update()
 

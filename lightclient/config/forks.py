@@ -49,6 +49,8 @@ class Fork:
         payload_has_blob_gas: shape of the payload header that is proven at ``execution_gindex``.
         proves_parent_block_hash: the block hash is that of the parent's payload.
         digest_has_blob_parameters: ``compute_fork_digest`` mixes in the blob schedule.
+        has_early_dues: duties are due earlier in a slot, at a share of it that has a key of its
+            own in the configuration.
         max_payload_size: the most uncompressed bytes of an object of this fork on the network:
             MAX_PAYLOAD_SIZE, MAX_CHUNK_SIZE and GOSSIP_MAX_SIZE of older specifications.
     """
@@ -64,6 +66,7 @@ class Fork:
     payload_has_blob_gas: bool = False
     proves_parent_block_hash: bool = False
     digest_has_blob_parameters: bool = False
+    has_early_dues: bool = False
     max_payload_size: int = 10 * 2**20
 
 
@@ -82,8 +85,8 @@ CAPELLA: Final = Fork(3, "capella", CAPELLA_FORMAT, 105, 54, 55, 25, 412)
 DENEB: Final = Fork(4, "deneb", DENEB_FORMAT, 105, 54, 55, 25, 812, True)
 ELECTRA: Final = Fork(5, "electra", ELECTRA_FORMAT, 169, 86, 87, 25, 812, True)
 FULU: Final = Fork(6, "fulu", ELECTRA_FORMAT, 169, 86, 87, 25, 812, True, False, True)
-GLOAS: Final = Fork(7, "gloas", GLOAS_FORMAT, 735, 2945, 2946, 0, 2856, False, True, True)
-HEZE: Final = Fork(8, "heze", GLOAS_FORMAT, 735, 2945, 2946, 0, 2856, False, True, True)
+GLOAS: Final = Fork(7, "gloas", GLOAS_FORMAT, 735, 2945, 2946, 0, 2856, False, True, True, True)
+HEZE: Final = Fork(8, "heze", GLOAS_FORMAT, 735, 2945, 2946, 0, 2856, False, True, True, True)
 
 FORKS: Final = (PHASE0, ALTAIR, BELLATRIX, CAPELLA, DENEB, ELECTRA, FULU, GLOAS, HEZE)
 """All forks in the order in which they activate. phase0 has no light client protocol; its row only

@@ -13,7 +13,13 @@ from itertools import pairwise
 from typing import Final
 
 from lightclient.config.forks import FAR_FUTURE_EPOCH, FORKS
-from lightclient.config.network import BlobParameters, Network, Preset, ScheduledFork
+from lightclient.config.network import (
+    BASIS_POINTS,
+    BlobParameters,
+    Network,
+    Preset,
+    ScheduledFork,
+)
 from lightclient.config.presets import (
     CONFIG_DEFAULTS,
     ConfigDefaults,
@@ -97,6 +103,10 @@ def network_from_config_mapping(
             computed=min_validator_withdrawability_delay + churn_limit_quotient // 2,
         ),
         deposit_chain_id=reader.uint("DEPOSIT_CHAIN_ID", defaults.deposit_chain_id),
+        sync_message_due_bps=reader.uint("SYNC_MESSAGE_DUE_BPS", 3333, high=BASIS_POINTS),
+        sync_message_due_bps_gloas=reader.uint(
+            "SYNC_MESSAGE_DUE_BPS_GLOAS", 2500, high=BASIS_POINTS
+        ),
         bootstrap_nodes=tuple(bootstrap_nodes),
     )
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from lightclient.config.forks import FAR_FUTURE_EPOCH, Fork
 
 GENESIS_SLOT = 0
+BASIS_POINTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Network:
         genesis_validators_root: 32 bytes.
         forks: every known fork in activation order; unscheduled ones have ``FAR_FUTURE_EPOCH``.
         blob_schedule: BLOB_SCHEDULE, ascending by epoch.
+        sync_message_due_bps, sync_message_due_bps_gloas: SYNC_MESSAGE_DUE_BPS and that of Gloas:
+            the share of a slot after which sync committees speak, in 1/10,000.
         bootstrap_nodes: ENRs, as text.
         retired: the network no longer runs; its old objects can still be verified.
     """
@@ -86,6 +89,8 @@ class Network:
     min_validator_withdrawability_delay: int = 256
     min_epochs_for_block_requests: int = 33024
     deposit_chain_id: int = 1
+    sync_message_due_bps: int = 3333
+    sync_message_due_bps_gloas: int = 2500
     bootstrap_nodes: tuple[str, ...] = field(default=(), repr=False)
     retired: bool = False
 
@@ -195,6 +200,15 @@ class Network:
     def slot_start_ms(self, slot: int) -> int:
         """When ``slot`` starts, milliseconds since the Unix epoch."""
         return self.genesis_time_ms + slot * self.slot_duration_ms
+
+    def get_sync_message_due_ms(self, slot: int) -> int:
+        """How far into ``slot`` sync committee messages are due, in milliseconds.
+
+        ``get_sync_message_due_ms`` of the validator specifications of altair and gloas.
+        """
+        early = self.fork_at_slot(slot).has_early_dues
+        share = self.sync_message_due_bps_gloas if early else self.sync_message_due_bps
+        return share * self.slot_duration_ms // BASIS_POINTS
 
     def is_before_genesis_ms(self, now_ms: int) -> bool:
         """Whether ``now_ms`` lies before genesis."""

@@ -27,6 +27,8 @@ def config_mapping(network: Network) -> dict[str, Any]:
         "MIN_EPOCHS_FOR_BLOCK_REQUESTS": network.min_epochs_for_block_requests,
         "MAX_BLOBS_PER_BLOCK_ELECTRA": network.max_blobs_per_block_electra,
         "DEPOSIT_CHAIN_ID": network.deposit_chain_id,
+        "SYNC_MESSAGE_DUE_BPS": network.sync_message_due_bps,
+        "SYNC_MESSAGE_DUE_BPS_GLOAS": network.sync_message_due_bps_gloas,
         "GENESIS_FORK_VERSION": "0x" + network.forks[0].version.hex(),
     }
     if network.slot_duration_ms % 1000 == 0:

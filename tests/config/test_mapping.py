@@ -82,6 +82,8 @@ def test_what_a_configuration_says_overrides_its_preset() -> None:
             "MAX_BLOBS_PER_BLOCK_ELECTRA": 7,
             "MIN_EPOCHS_FOR_BLOCK_REQUESTS": 99,
             "DEPOSIT_CHAIN_ID": "4242",
+            "SYNC_MESSAGE_DUE_BPS": "4000",
+            "SYNC_MESSAGE_DUE_BPS_GLOAS": 3000,
             "BLOB_SCHEDULE": [{"EPOCH": "5", "MAX_BLOBS_PER_BLOCK": 12}],
             "SOMETHING_NEW": {"nested": [1.5, None]},
         },
@@ -101,6 +103,7 @@ def test_what_a_configuration_says_overrides_its_preset() -> None:
     assert network.max_blobs_per_block_electra == 7
     assert network.min_epochs_for_block_requests == 99
     assert network.deposit_chain_id == 4242
+    assert (network.sync_message_due_bps, network.sync_message_due_bps_gloas) == (4000, 3000)
     assert network.blob_schedule == (BlobParameters(5, 12),)
     assert network.genesis_time == 77
     assert network.genesis_validators_root == b"\xab" * 32
@@ -185,6 +188,8 @@ UINT_KEYS = [
     "MIN_EPOCHS_FOR_BLOCK_REQUESTS",
     "MAX_BLOBS_PER_BLOCK_ELECTRA",
     "DEPOSIT_CHAIN_ID",
+    "SYNC_MESSAGE_DUE_BPS",
+    "SYNC_MESSAGE_DUE_BPS_GLOAS",
 ]
 NOT_UINTS = [
     -1,

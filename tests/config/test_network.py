@@ -46,6 +46,18 @@ def test_slots_shorter_than_a_second_are_possible() -> None:
     assert network.slot_start_ms(3) == 1_000_750
 
 
+def test_sync_messages_are_due_earlier_in_a_slot_from_gloas_on() -> None:
+    forks = {"GLOAS_FORK_EPOCH": 2, "HEZE_FORK_EPOCH": 3}
+    for name in ("altair", "bellatrix", "capella", "deneb", "electra", "fulu"):
+        forks[f"{name.upper()}_FORK_EPOCH"] = 0
+    network = network_from_config_mapping({"PRESET_BASE": "mainnet", **forks})
+    due = [network.get_sync_message_due_ms(slot) for slot in (0, 63, 64, 96, 10_000)]
+    assert due == [3999, 3999, 3000, 3000, 3000]
+    shares = {"SYNC_MESSAGE_DUE_BPS": 10_000, "SYNC_MESSAGE_DUE_BPS_GLOAS": 0}
+    own = network_from_config_mapping({"PRESET_BASE": "mainnet", **forks, **shares})
+    assert [own.get_sync_message_due_ms(slot) for slot in (63, 64)] == [12_000, 0]
+
+
 @pytest.mark.parametrize("early_ms", [1, 12_000, 10**9, MAINNET_GENESIS_MS, 10**15])
 def test_before_genesis_the_slot_is_the_genesis_slot(early_ms: int) -> None:
     mainnet = network_by_name("mainnet")

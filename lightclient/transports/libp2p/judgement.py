@@ -24,8 +24,6 @@ from lightclient.sync import Outcome
 from lightclient.wire.gossip import FINALITY_UPDATE, OPTIMISTIC_UPDATE, Topic
 
 MAXIMUM_GOSSIP_CLOCK_DISPARITY_MS: Final = 500
-_DUE_BASIS_POINTS: Final = 3333
-"""SYNC_MESSAGE_DUE_BPS: the share of a slot after which its updates may be told."""
 
 PushedUpdate: TypeAlias = LightClientFinalityUpdate | LightClientOptimisticUpdate
 _KINDS: Final = {
@@ -64,8 +62,8 @@ def decode_gossip(topic: Topic, content: bytes, network: Network) -> PushedUpdat
 
 def is_too_early(update: PushedUpdate, network: Network, now_ms: int) -> bool:
     """Whether the signature's slot has not gone on for long enough for updates to be told."""
-    due_ms = network.slot_duration_ms * _DUE_BASIS_POINTS // 10_000
-    told_from_ms = network.slot_start_ms(update.signature_slot) + due_ms
+    slot = update.signature_slot
+    told_from_ms = network.slot_start_ms(slot) + network.get_sync_message_due_ms(slot)
     return now_ms + MAXIMUM_GOSSIP_CLOCK_DISPARITY_MS < told_from_ms
 
 

@@ -88,6 +88,18 @@ def test_progress_is_passed_on_unless_it_comes_too_early(
     assert rules.decide(optimistic, outcome, due_ms) is Acceptance.ACCEPT
 
 
+def test_from_gloas_on_updates_may_be_told_earlier(world: World, optimistic: PushedUpdate) -> None:
+    earlier = tuple(
+        replace(item, epoch=0) if item.fork.has_early_dues else item for item in world.network.forks
+    )
+    network = replace(world.network, forks=earlier)
+    start_ms = network.slot_start_ms(optimistic.signature_slot)
+    due_ms = start_ms + network.slot_duration_ms // 4
+    assert is_too_early(optimistic, network, due_ms - 501)
+    assert not is_too_early(optimistic, network, due_ms - 500)
+    assert is_too_early(optimistic, world.network, due_ms - 500)
+
+
 def test_an_optimistic_update_that_matches_the_last_finality_update_passes_once(
     world: World, finality: PushedUpdate
 ) -> None:

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Self
 
 import anyio
 import anyio.abc
@@ -26,20 +26,19 @@ from lightclient.client.arguments import (
     transports_of,
     wall_clock_ms,
 )
-from lightclient.client.conflicts import Conflict, ConflictPolicy
+from lightclient.client.conflicts import ConflictPolicy
 from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
-from lightclient.client.freshness import require_recent
 from lightclient.client.lifetime import Background, close_transport
 from lightclient.client.measures import Measures
 from lightclient.client.pool_membership import PoolMembership
-from lightclient.client.providers import Provider
 from lightclient.client.pushes import Listener
+from lightclient.client.readings import Readings
 from lightclient.client.reporting import ConflictReporter, evidence_directory
 from lightclient.client.second_process import SecondProcess, usable_cores
-from lightclient.client.status import Status, SyncState, is_head_recent, sync_progress
+from lightclient.client.status import SyncState
 from lightclient.client.subscriptions import HeaderCallback, HeaderFeed, HeaderIterator
-from lightclient.client.watch import Watch, is_usable
+from lightclient.client.watch import Watch
 from lightclient.client.weak_subjectivity import TrustPeriod
 from lightclient.config import Network, resolve_network
 from lightclient.errors import (
@@ -55,7 +54,6 @@ from lightclient.sync import (
     Outcome,
     Processor,
     VerifiedHeader,
-    sync_position,
 )
 from lightclient.transports.base import Transport
 from lightclient.transports.pools import TransportPool
@@ -68,7 +66,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("lightclient")
 
 
-class LightClient:
+class LightClient(Readings):
     """Follows a chain from a trusted block root; an async context manager, good for one use.
 
     Args:
@@ -316,61 +314,6 @@ class LightClient:
 
     # Results ------------------------------------------------------------------------------------
 
-    @overload
-    def finalized_header(self) -> VerifiedHeader | None: ...
-
-    @overload
-    def finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
-
-    def finalized_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
-        """The latest finalized header; None before the bootstrap.
-
-        Raises:
-            NotSyncedError: with ``max_age`` (seconds): there is none yet.
-            StaleError: with ``max_age``: its slot started longer ago than that.
-        """
-        header = self.processor.finalized_header
-        if max_age is None:
-            return header
-        return require_recent(header, "finalized", max_age, self._clock())
-
-    @overload
-    def optimistic_header(self) -> VerifiedHeader | None: ...
-
-    @overload
-    def optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...
-
-    def optimistic_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
-        """The latest header that the sync committee signed; None before the bootstrap.
-
-        Raises as :meth:`finalized_header`.
-        """
-        header = self.processor.optimistic_header
-        if max_age is None:
-            return header
-        return require_recent(header, "optimistic", max_age, self._clock())
-
-    def confirmed_finalized_header(self) -> VerifiedHeader | None:
-        """The latest finalized header that ``min_providers`` served; None before that.
-
-        The trusted block counts as confirmed. With one provider, :meth:`finalized_header`.
-        """
-        return self._fetcher.confirmed_finalized_header
-
-    def confirmed_optimistic_header(self) -> VerifiedHeader | None:
-        """The latest optimistic header that ``min_providers`` served; None before that."""
-        return self._fetcher.confirmed_optimistic_header
-
-    @property
-    def min_providers(self) -> int:
-        """How many providers must have served a header for it to count as confirmed."""
-        return self._fetcher.confirmations.min_providers
-
-    @property
-    def conflicts(self) -> tuple[Conflict, ...]:
-        """The latest pairs of signed headers that contradict each other; empty, one hopes."""
-        return tuple(self._reporter.conflicts)
-
     def finalized_headers(self) -> HeaderIterator:
         """The current (confirmed) finalized header, then each new one."""
         return self._subscribed(self._finalized, self.confirmed_finalized_header())
@@ -401,56 +344,6 @@ class LightClient:
             # The clock may be corrected meanwhile, and that nobody announces.
             with anyio.move_on_after(self.network.slot_duration_ms / 1000):
                 await self._wait_for_change()
-
-    def age(self, header: VerifiedHeader) -> float:
-        """Seconds since the start of the header's slot, by the client's clock."""
-        return header.age(self._clock())
-
-    @property
-    def providers(self) -> tuple[Provider, ...]:
-        """The providers in the order in which they are asked."""
-        return tuple(self._fetcher.providers)
-
-    @property
-    def current_slot(self) -> int:
-        """The slot by the client's clock."""
-        return self.network.slot_at_time_ms(self._clock())
-
-    @property
-    def store_bytes(self) -> int | None:
-        """Size of the stored state on disk; None without a data directory."""
-        return None if self.persistence is None else self.persistence.size_bytes()
-
-    @property
-    def status(self) -> Status:
-        """Where the client stands now."""
-        position = sync_position(self.processor.store, self.network, self._clock())
-        state, progress = self._sync_progress()
-        report, skew = self.watch.report(), self.watch.skew()
-        start = self._start_period
-        providers = self._fetcher.providers
-        return Status(
-            state=state,
-            progress=progress,
-            start_period=position.finalized_period if start is None else start,
-            finalized_period=position.finalized_period,
-            current_period=position.current_period,
-            providers=len(providers),
-            usable_providers=sum(is_usable(item) for item in providers),
-            health=report.health,
-            reasons=report.reasons,
-            clock_skew=None if skew is None else skew.seconds,
-        )
-
-    def _sync_progress(self) -> tuple[SyncState, float]:
-        now_ms = self._clock()
-        position = sync_position(self.processor.store, self.network, now_ms)
-        start = self._start_period
-        return sync_progress(
-            position,
-            position.finalized_period if start is None else start,
-            is_head_recent=is_head_recent(self.confirmed_optimistic_header(), self.network, now_ms),
-        )
 
     # Telling ------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lightclient.client import LightClient, SyncState
+from lightclient.client import Health, LightClient, SyncState
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,6 +74,11 @@ def status_line(client: LightClient) -> Table:
         if head is not None and finalized is not None:
             cells.append(Text(f"head {head.slot}, {client.age(head):.0f} s old"))
             cells.append(Text(f"finalized {finalized.slot}"))
+    if status.health in (Health.STALE, Health.STUCK):
+        codes = ", ".join(reason.code for reason in status.reasons)
+        cells.append(
+            Text(f"{status.health}: {codes}" if codes else status.health, style="bold red")
+        )
     cells.append(Text(f"providers {status.usable_providers}/{status.providers}"))
     grid = Table.grid(padding=(0, 2))
     for _ in cells:

@@ -17,7 +17,7 @@ from typing import Final
 from lightclient.bls import Backend
 from lightclient.client.conflicts import Conflict, ConflictWatch, Sighting
 from lightclient.client.diagnosis import judge_again
-from lightclient.client.dumps import RefusedObject, decode_dump, encode_dump
+from lightclient.client.dumps import MAX_DUMP_BYTES, RefusedObject, decode_dump, encode_dump
 from lightclient.containers import AnyUpdate, LightClientBootstrap, Undecoded
 from lightclient.errors import DecodeError
 from lightclient.protocol import Verdict
@@ -105,6 +105,26 @@ def _write_folder(directory: Path, name: str, files: dict[str, bytes]) -> Path:
 
 
 # Reading ------------------------------------------------------------------------------------------
+
+
+def find_evidence(directory: Path, processor: Processor) -> Path | None:
+    """The latest folder about the chain and the trusted block of ``processor``, if there is one.
+
+    What cannot be read is passed over. Raises OSError if the directory itself cannot be.
+    """
+    for folder in sorted(_folders(directory), reverse=True):
+        try:
+            with (folder / FILE_NAMES[0]).open("rb") as file:
+                item = decode_dump(file.read(MAX_DUMP_BYTES + 1), may_be_accepted=True)
+        except (OSError, DecodeError):
+            continue
+        chain = item.network.genesis_validators_root
+        if (chain, item.trusted_block_root) == (
+            processor.network.genesis_validators_root,
+            processor.trusted_block_root,
+        ):
+            return folder
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,6 +195,7 @@ class LightClient(Readings):
                 self._dumper.open()
                 stack.push_async_callback(self._dumper.aclose)
             stack.callback(self.processor.close)
+            await self._reporter.refuse_known()
             if self.persistence is not None:
                 await self._resume(self.persistence, stack)
             for provider in self._fetcher.providers:

@@ -56,6 +56,38 @@ class ConflictReporter:
         self.conflicts: deque[Conflict] = deque(maxlen=MAX_CONFLICTS)
         self._processor = processor
 
+    async def refuse_known(self) -> None:
+        """Let no supervisor's restart go on where the client has halted.
+
+        Raises:
+            ConflictingHeaders: the policy is to halt, and there is evidence from before of a
+                conflict on the way from the same trusted block.
+        """
+        if self.policy is not ConflictPolicy.HALT or self.directory is None:
+            return
+        folder = await anyio.to_thread.run_sync(self._find)
+        if folder is not None:
+            raise ConflictingHeaders(
+                f"the sync committee has signed headers that contradict each other, of which there"
+                f" is evidence in {folder}; find out which chain is the true one, then start from"
+                " a block of it (--trusted-block-root), move the evidence away, or go on by the"
+                " protocol's rules (--conflict-policy continue)",
+                evidence=folder,
+            )
+
+    def _find(self) -> Path | None:
+        assert self.directory is not None
+        if not self.directory.is_dir():
+            return None
+        from lightclient.client.evidence import find_evidence  # as below
+
+        try:
+            return find_evidence(self.directory, self._processor)
+        except OSError as error:
+            fields = {"directory": self.directory, "reason": error.strerror or error}
+            _logger.warning("Evidence cannot be looked for", extra={"lc": fields})
+            return None
+
     async def report(self, conflict: Conflict) -> None:
         """Take note of a conflict.
 

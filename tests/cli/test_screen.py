@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,11 +12,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from lightclient.client import Health, LightClient, Reason, Status, SyncState
 from lightclient.simulator.habits import Answer, Received
-from lightclient_cli.screen import can_display
+from lightclient_cli.screen import can_display, status_line
 from tests.served import Served, past_chain, served
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
@@ -131,3 +135,24 @@ def test_a_synced_client_in_a_narrow_terminal_without_colours_shows_a_single_lin
     (status, *_) = [line for line in re.split(r"[\r\n]+", plain) if "s old" in line]
     assert re.match(r"synced +head \d+, \d+ s old +finalized \d+", status)
     assert len(status) <= 60
+
+
+@pytest.mark.parametrize(
+    ("health", "reasons", "shown"),
+    [
+        (Health.STUCK, (Reason("no_usable_provider", "..."),), "stuck: no_usable_provider"),
+        (Health.STALE, (), "stale"),
+        (Health.SYNCED, (Reason("finality_lags", "..."),), ""),
+        (Health.STARTING, (), ""),
+    ],
+)
+def test_a_client_that_is_not_well_says_so_in_its_status_line(
+    health: Health, reasons: tuple[Reason, ...], shown: str
+) -> None:
+    from rich.console import Console
+
+    status = Status(SyncState.BOOTSTRAPPING, 0.0, None, None, 5, 1, 0, health, reasons)
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(status_line(cast("LightClient", SimpleNamespace(status=status))))
+    line = re.split(r" {2,}", console.export_text().strip())
+    assert line == ["bootstrapping", *([shown] if shown else []), "providers 0/1"]

@@ -18,6 +18,7 @@ from lightclient.containers import LightClientFinalityUpdate, LightClientOptimis
 from lightclient.errors import ConfigError, ConflictingHeaders, DecodeError
 from lightclient.protocol import Rule
 from lightclient.simulator.live_scenes import conflicting
+from lightclient.sync import Processor
 from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, TickingWorld, World, ignore, until
 
 pytestmark = pytest.mark.anyio
@@ -209,6 +210,39 @@ async def test_the_client_ends_or_goes_on_as_it_was_told(
         assert failure.evidence == folder
         assert str(folder) in str(failure)
     assert "Conflicting headers" in caplog.text
+    again = world.client(world.provider("one"), conflict_policy=policy, evidence_dir=tmp_path)
+    if policy == "halt":
+        with pytest.raises(ConflictingHeaders, match="evidence in"):
+            await again.__aenter__()
+        again = world.client(
+            world.provider("one"),
+            conflict_policy=policy,
+            evidence_dir=tmp_path,
+            trusted_block_root=world.chain.trusted_block_root(SLOT - 40),
+        )
+    async with again:
+        await again.wait_until_synced()
+
+
+async def test_evidence_of_another_chain_or_beyond_reading_stops_no_start(
+    world: World, tmp_path: Path
+) -> None:
+    found = await synced(world)
+    kept = reporter(found, "halt", tmp_path)
+    await kept.refuse_known()
+    (tmp_path / "20220101T000000Z-damaged").mkdir()
+    (tmp_path / "20220101T000000Z-damaged" / FILE_NAMES[0]).write_bytes(b"{")
+    elsewhere = tmp_path / "elsewhere"
+    processor = found.processor
+    network = replace(processor.network, genesis_validators_root=bytes(32))
+    await kept.refuse_known()
+    with pytest.raises(ConflictingHeaders):
+        await found.judge(found.providers[0], conflicting(world.chain, finality(world)))
+    with pytest.raises(ConflictingHeaders, match="trusted-block-root"):
+        await kept.refuse_known()
+    other = Processor(network, processor.trusted_block_root, backend=processor.signatures.backend)
+    for directory in (tmp_path, elsewhere):
+        await ConflictReporter(other, "halt", directory).refuse_known()
 
 
 async def test_evidence_is_judged_again_from_its_folder_alone(world: World, tmp_path: Path) -> None:

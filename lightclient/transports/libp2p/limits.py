@@ -1,10 +1,12 @@
-"""How often a peer may ask, and how often we ask a peer: token buckets, sans-I/O.
+"""How often a peer may ask, and how often we ask a peer. Sans-I/O.
 
-Our own pace stays below what Lodestar, the strictest server known, tolerates before it disconnects.
+Peers get token buckets. Our own pace stays below what Lodestar, the strictest server known,
+tolerates before it disconnects, however a server counts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -50,34 +52,60 @@ OUR_MARGIN: Final = 1.25
 
 
 class RateLimiter:
-    """The quotas of one peer. Times are seconds of a clock that never steps back.
+    """The quotas of one peer, which come back evenly.
 
-    Args:
-        margin: by how much slower tokens come back than the quotas say.
+    Times are seconds of a clock that never steps back.
     """
 
-    def __init__(self, margin: float = 1.0, quotas: Mapping[str, Quota] = QUOTAS) -> None:
-        self._margin = margin
+    def __init__(self, quotas: Mapping[str, Quota] = QUOTAS) -> None:
         self._quotas = quotas
         self._levels: dict[str, tuple[float, float]] = {}
 
     def take(self, name: str, now: float, tokens: int = 1) -> bool:
-        """Whether ``tokens`` were there; they are gone then."""
+        """Whether ``tokens`` were there; they are gone then. More than a quota counts as all."""
+        quota = self._quotas[name]
+        cost, level = min(tokens, quota.tokens), self._level(quota, name, now)
+        if cost > level:
+            return False
+        self._levels[name] = (level - cost, now)
+        return True
+
+    def _level(self, quota: Quota, name: str, now: float) -> float:
+        level, then = self._levels.get(name, (float(quota.tokens), now))
+        gained = max(now - then, 0.0) * quota.tokens / quota.seconds
+        return min(level + gained, float(quota.tokens))
+
+
+class Pace:
+    """How often we ask one peer: in no stretch of a quota's time more than the quota has.
+
+    That is within a token bucket, too, and within any other way to count. Times as above.
+    """
+
+    def __init__(self, margin: float = OUR_MARGIN, quotas: Mapping[str, Quota] = QUOTAS) -> None:
+        self._margin = margin
+        self._quotas = quotas
+        self._taken: dict[str, deque[tuple[float, int]]] = {}
+
+    def take(self, name: str, now: float, tokens: int = 1) -> bool:
+        """Whether ``tokens`` may be asked for now; they count as asked for then."""
         if self.seconds_until(name, now, tokens) > 0:
             return False
-        quota = self._quotas[name]
-        cost = min(tokens, quota.tokens)
-        self._levels[name] = (self._level(name, now) - cost, now)
+        cost = min(max(tokens, 1), self._quotas[name].tokens)
+        self._taken[name].append((now, cost))
         return True
 
     def seconds_until(self, name: str, now: float, tokens: int = 1) -> float:
-        """How long until ``tokens`` are there; more than a quota has count as all it has."""
-        quota = self._quotas[name]
-        missing = min(tokens, quota.tokens) - self._level(name, now)
-        return max(missing, 0.0) * quota.seconds * self._margin / quota.tokens
-
-    def _level(self, name: str, now: float) -> float:
-        quota = self._quotas[name]
-        level, then = self._levels.get(name, (float(quota.tokens), now))
-        gained = max(now - then, 0.0) * quota.tokens / (quota.seconds * self._margin)
-        return min(level + gained, float(quota.tokens))
+        """How long until ``tokens`` may be asked for; more than a quota has count as all it has."""
+        quota, window = self._quotas[name], self._quotas[name].seconds * self._margin
+        taken = self._taken.setdefault(name, deque())
+        while taken and taken[0][0] + window <= now:
+            taken.popleft()
+        excess = sum(cost for _, cost in taken) + min(max(tokens, 1), quota.tokens) - quota.tokens
+        for then, cost in taken:
+            if excess <= 0:
+                break
+            excess -= cost
+            if excess <= 0:
+                return then + window - now
+        return 0.0

@@ -1,24 +1,44 @@
 """What is remembered of peers: scores, bans, whom to dial next. Sans-I/O.
 
 Scores are those of all providers (``transports.scores``). A peer whose score falls below 0 is left
-for the time that the score says; the memory of peers that are gone is bounded.
+for the time that the score says; the memory of peers that are gone is bounded, and shared out so
+that no crowd washes out what is known of others: neither strangers, nor those that discovery tells
+of by the thousand, nor those that had to be banned.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from lightclient.transports.libp2p.addresses import PeerAddress
+from lightclient.transports.libp2p.limits import Pace, RateLimiter
 from lightclient.transports.scores import ProviderScore, Uniform
 
-MAX_REMEMBERED: Final = 1024
 MAX_CANDIDATES: Final = 512
 _FIRST_RETRY_MS: Final = 2_000
 _LONGEST_RETRY_MS: Final = 300_000
 _MAX_FAILURES: Final = 16
+_HOPELESS_FAILURES: Final = 3
+_STALE_MS: Final = 3_600_000
+"""Who was not told of for so long makes room for others."""
+_USELESS_MS: Final = 3_600_000
+"""How long somebody who serves nothing that we want is not dialled again."""
+
+
+class _Kind(Enum):
+    STRANGER = "nobody to dial, nobody to keep out"
+    CANDIDATE = "somebody to dial"
+    BANNED = "somebody to keep out"
+
+
+_SHARES: Final = {_Kind.STRANGER: 256, _Kind.CANDIDATE: MAX_CANDIDATES, _Kind.BANNED: 256}
+_SLACK: Final = 64
+"""How many may be too many before they are counted, which takes a moment."""
+MAX_REMEMBERED: Final = sum(_SHARES.values()) + _SLACK
+"""Besides those that are connected and those whom the user named."""
 
 
 @dataclass(slots=True)
@@ -28,21 +48,39 @@ class KnownPeer:
     Attributes:
         address: where it can be dialled.
         is_direct: the user named it: it is dialled whatever happens, and never removed for space.
+        is_connected: then it is not removed, either.
+        serves: whether it serves light client data, as far as it said.
+        told_at_ms: when it was last told of, or of use.
         banned_until_ms: not to be connected to before, whoever dials.
         failures: dials that failed in a row.
+        pace, limiter: how often we asked it lately, and it us; a new connection changes neither.
     """
 
     score: ProviderScore = field(default_factory=ProviderScore)
     address: PeerAddress | None = None
     is_direct: bool = False
+    is_connected: bool = False
+    serves: bool | None = None
+    told_at_ms: int = 0
     banned_until_ms: int = 0
     banned_from_ms: int = 0
     failures: int = 0
     retry_at_ms: int = 0
+    pace: Pace = field(default_factory=Pace)
+    limiter: RateLimiter = field(default_factory=RateLimiter)
 
     def is_banned(self, now_ms: int) -> bool:
         """Whether it is to be left alone; a clock that steps back ends a ban."""
         return self.banned_from_ms <= now_ms < self.banned_until_ms
+
+    def _kind(self, now_ms: int) -> _Kind:
+        if self.is_banned(now_ms):
+            return _Kind.BANNED
+        return _Kind.STRANGER if self.address is None else _Kind.CANDIDATE
+
+    def _is_unpromising(self, now_ms: int) -> bool:
+        """Whether it may make room for somebody who was just told of."""
+        return self.failures >= _HOPELESS_FAILURES or now_ms - self.told_at_ms > _STALE_MS
 
 
 class PeerBook:
@@ -57,37 +95,63 @@ class PeerBook:
     ) -> None:
         self._clock = clock
         self._uniform = uniform
-        self._peers: OrderedDict[str, KnownPeer] = OrderedDict()
+        self._peers: dict[str, KnownPeer] = {}
         for address in direct:
             known = self.known(address.peer_id)
             known.address, known.is_direct = address, True
 
+    def __iter__(self) -> Iterator[tuple[str, KnownPeer]]:
+        """All that are remembered, those heard of longest ago first."""
+        return iter(tuple(self._peers.items()))
+
     def known(self, peer_id: str) -> KnownPeer:
         """What is known of a peer, from now on remembered."""
-        if peer_id not in self._peers:
-            self._peers[peer_id] = KnownPeer()
-        self._peers.move_to_end(peer_id)
+        known = self._peers.pop(peer_id, None) or KnownPeer()
+        self._peers[peer_id] = known  # last now
         self._make_room()
-        return self._peers[peer_id]
+        return known
 
     def _make_room(self) -> None:
-        excess = len(self._peers) - MAX_REMEMBERED
-        for peer_id in [key for key, known in self._peers.items() if not known.is_direct]:
-            if excess <= 0:
-                return
-            del self._peers[peer_id]
-            excess -= 1
+        if len(self._peers) <= MAX_REMEMBERED:
+            return
+        now_ms = self._clock()
+        members: dict[_Kind, list[str]] = {kind: [] for kind in _Kind}
+        for peer_id, known in self._peers.items():
+            if not known.is_direct and not known.is_connected:
+                members[known._kind(now_ms)].append(peer_id)  # noqa: SLF001 - of one module
+        for kind, peer_ids in members.items():
+            for peer_id in peer_ids[: max(len(peer_ids) - _SHARES[kind], 0)]:
+                del self._peers[peer_id]
+
+    # Whom to dial -------------------------------------------------------------------------------
 
     def add_candidate(self, address: PeerAddress) -> None:
         """Somebody told of a peer; what the user said of it stands."""
-        if address.peer_id not in self._peers:
-            # The newest are not let in by the thousand: that would wash out what is remembered.
-            candidates = sum(peer.address is not None for peer in self._peers.values())
-            if candidates >= MAX_CANDIDATES:
-                return
+        before = self._peers.get(address.peer_id)
+        # The newest are not let in by the thousand: that would wash out what is remembered.
+        if (before is None or before.address is None) and not self._has_room_for_candidate():
+            return
         known = self.known(address.peer_id)
+        known.told_at_ms = self._clock()
         if not known.is_direct:
             known.address = address
+
+    def _has_room_for_candidate(self) -> bool:
+        candidates = [
+            known
+            for known in self._peers.values()
+            if known.address is not None and not known.is_direct and not known.is_connected
+        ]
+        if len(candidates) < MAX_CANDIDATES:
+            return True
+        now_ms = self._clock()
+        worst = max(candidates, key=lambda known: (known.failures, -known.told_at_ms))
+        if not worst._is_unpromising(now_ms):  # noqa: SLF001
+            worst = min(candidates, key=lambda known: known.told_at_ms)
+        if not worst._is_unpromising(now_ms):  # noqa: SLF001
+            return False
+        worst.address = None  # its score and its ban stay
+        return True
 
     def to_dial(self, connected: Container[str], wanted: int) -> list[PeerAddress]:
         """Whom to dial now: all direct peers, and ``wanted`` others, best first."""
@@ -102,15 +166,25 @@ class PeerBook:
         ]
         direct = [known for known in ready if known.is_direct]
         others = [known for known in ready if not known.is_direct]
-        others.sort(key=lambda known: (-known.score.value, known.failures, self._uniform(0, 1)))
+        others.sort(
+            key=lambda known: (
+                known.serves is False,
+                -known.score.value,
+                known.failures,
+                self._uniform(0, 1),
+            )
+        )
         chosen = direct + others[: max(wanted, 0)]
         return [known.address for known in chosen if known.address is not None]
+
+    # What happened ------------------------------------------------------------------------------
 
     def note_dial(self, peer_id: str, *, succeeded: bool) -> None:
         """A dial ended; the next one waits longer each time that it fails."""
         known = self.known(peer_id)
         if succeeded:
             known.failures = known.retry_at_ms = 0
+            known.told_at_ms = self._clock()
             return
         known.failures = min(known.failures + 1, _MAX_FAILURES)
         if known.failures == _MAX_FAILURES and not known.is_direct:
@@ -125,7 +199,13 @@ class PeerBook:
 
     def note_useful(self, peer_id: str) -> None:
         """A connection was worth its while."""
-        self.known(peer_id).failures = 0
+        known = self.known(peer_id)
+        known.failures, known.told_at_ms = 0, self._clock()
+
+    def note_useless(self, peer_id: str) -> None:
+        """A peer had to make room for others: it may come, but is not dialled for a while."""
+        known = self.known(peer_id)
+        known.retry_at_ms = max(known.retry_at_ms, self._clock() + _USELESS_MS)
 
     def _wait(self, known: KnownPeer) -> None:
         wait_ms = min(_FIRST_RETRY_MS << (known.failures - 1), _LONGEST_RETRY_MS)
@@ -136,3 +216,9 @@ class PeerBook:
         known, now_ms = self.known(peer_id), self._clock()
         known.banned_from_ms = now_ms
         known.banned_until_ms = max(known.banned_until_ms, now_ms + milliseconds)
+
+    @property
+    def banned_count(self) -> int:
+        """How many are banned now."""
+        now_ms = self._clock()
+        return sum(known.is_banned(now_ms) for _, known in self)

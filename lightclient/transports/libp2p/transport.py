@@ -29,7 +29,7 @@ from lightclient.errors import (
 )
 from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES, UpdateRange
 from lightclient.transports.libp2p.connections import Connection
-from lightclient.transports.libp2p.limits import OUR_MARGIN, QUOTAS, RateLimiter
+from lightclient.transports.libp2p.limits import QUOTAS, Pace
 from lightclient.transports.libp2p.requests import (
     Answer,
     BadAnswer,
@@ -61,12 +61,15 @@ class Libp2pTransport:
     """A connected peer.
 
     Requests are paced below what servers tolerate; whoever is in a hurry asks another peer.
+
+    Args:
+        pace: how often it was asked lately, perhaps on an earlier connection.
     """
 
-    def __init__(self, connection: Connection, network: Network) -> None:
+    def __init__(self, connection: Connection, network: Network, pace: Pace | None = None) -> None:
         self._connection = connection
         self._network = network
-        self._pace = RateLimiter(OUR_MARGIN)
+        self._pace = pace or Pace()
 
     def __repr__(self) -> str:
         return f"Libp2pTransport({self.name!r})"

@@ -21,16 +21,16 @@ from anyio.abc import TaskStatus
 from libp2p.abc import ISecureConn
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.secp256k1 import create_new_key_pair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
 
 from lightclient.transports.libp2p import multistream
 from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.muxers import MUXERS, Muxer, ReceiveBudget, make_muxer
+from lightclient.transports.libp2p.noise import NOISE, Noise
+from lightclient.transports.libp2p.pacing import Pace
+from lightclient.transports.libp2p.reception import Reception
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 
 _logger = logging.getLogger("lightclient.libp2p")
@@ -38,6 +38,9 @@ _logger = logging.getLogger("lightclient.libp2p")
 DIAL_SECONDS: Final = 5.0
 UPGRADE_SECONDS: Final = 5.0
 NEGOTIATION_SECONDS: Final = 5.0
+STREAMS_PER_SECOND: Final = 30
+STREAM_BURST: Final = 128
+"""Streams that a peer may open; who asks us all that we may be asked needs half as many."""
 _CLOSE_SECONDS: Final = 2.0
 
 
@@ -92,7 +95,7 @@ class Switchboard:
         serve_stream: serves a stream; what it raises ends that stream.
         on_connection: awaited with each connection that is up; it lasts at most as long as this
             runs.
-        max_inbound: connections that others made, at once.
+        max_inbound: connections that others made, at once; see ``reception`` for the rest.
     """
 
     def __init__(
@@ -107,13 +110,13 @@ class Switchboard:
     ) -> None:
         self._keys: KeyPair = create_new_key_pair(secret)
         self.peer_id = ID.from_pubkey(self._keys.public_key).to_base58()
-        self._noise = Noise(self._keys, create_noise_key_pair().private_key)
+        self._noise = Noise(self._keys)
         self._muxers = tuple(muxers)
         self._protocols = tuple(protocols)
         self._serve_stream = serve_stream
         self._on_connection = on_connection
-        self._max_inbound = max_inbound
-        self._inbound = 0
+        self._reception = Reception(max_inbound)
+        self._shaking_hands: dict[trio.CancelScope, None] = {}
         self._budget = ReceiveBudget()
         self._nursery: trio.Nursery | None = None
 
@@ -177,19 +180,34 @@ class Switchboard:
         raise DialError(f"{address}: {reason}")
 
     async def _take(self, stream: trio.SocketStream) -> None:
-        if self._inbound >= self._max_inbound:
-            await trio.aclose_forcefully(stream)
-            return
-        self._inbound += 1
         try:
-            with trio.fail_after(UPGRADE_SECONDS):
-                connection = await self._upgrade(stream, None)
-            await self._keep(connection)
+            host = str(stream.socket.getpeername()[0])
+            if self._reception.admits(host, int(trio.current_time() * 1000)):
+                await self._receive(stream, host)
         except Exception as error:  # noqa: BLE001 - a peer must not end the listener
             _logger.debug("Inbound connection failed", extra=_fields(reason=_reason(error)))
         finally:
-            self._inbound -= 1
             await trio.aclose_forcefully(stream)
+
+    async def _receive(self, stream: trio.SocketStream, host: str) -> None:
+        """Shake hands with who connected, and keep it if there is a place."""
+        self._reception.begin(host)
+        scope = trio.move_on_after(UPGRADE_SECONDS)
+        self._shaking_hands[scope] = None
+        if self._reception.is_crowded:
+            next(iter(self._shaking_hands)).cancel()
+        try:
+            with scope:
+                connection = await self._upgrade(stream, None)
+        finally:
+            del self._shaking_hands[scope]
+            self._reception.end(host)
+        if scope.cancelled_caught or not self._reception.take_place(host):
+            return
+        try:
+            await self._keep(connection)
+        finally:
+            self._reception.leave_place(host)
 
     async def _upgrade(self, stream: trio.SocketStream, expected: str | None) -> Connection:
         """Noise, then a multiplexer; ``expected`` is the peer that we dialled."""
@@ -199,14 +217,12 @@ class Switchboard:
         secured: ISecureConn
         if expected is not None:
             await multistream.propose(raw, (NOISE,))
-            secured = await self._noise.secure_outbound(raw, ID.from_base58(expected))
+            secured = await self._noise.secure(raw, ID.from_base58(expected))
         else:
             await multistream.accept(raw, (NOISE,))
-            secured = await self._noise.secure_inbound(raw)
+            secured = await self._noise.secure(raw, None)
         peer = secured.get_remote_peer()
         peer_id = peer.to_base58()
-        if expected is not None and peer_id != expected:
-            raise DialError(f"another peer is there: {peer_id}")
         if peer_id == self.peer_id:
             raise DialError("that is ourselves")
         if is_outbound:
@@ -251,7 +267,9 @@ class Switchboard:
             scope.cancel()
 
     async def _accept_streams(self, connection: Connection, nursery: trio.Nursery) -> None:
+        pace = Pace(STREAMS_PER_SECOND, STREAM_BURST)
         while True:
+            await pace.wait()
             try:
                 muxed = await connection._muxed.accept_stream()  # noqa: SLF001
             except Exception:  # noqa: BLE001 - whatever it is, the connection has ended

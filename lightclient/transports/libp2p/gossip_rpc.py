@@ -13,6 +13,7 @@ from typing import Final
 from lightclient.errors import DecodeError
 from lightclient.transports.libp2p.protobuf import (
     Field,
+    FieldBudget,
     Value,
     as_bytes,
     as_number,
@@ -80,15 +81,15 @@ def decode_rpc(data: bytes) -> GossipRPC:
     Raises:
         DecodeError: it is none.
     """
-    rpc = GossipRPC()
-    readers: dict[int, Callable[[GossipRPC, bytes], None]] = {
+    rpc, budget = GossipRPC(), FieldBudget()
+    readers: dict[int, Callable[[GossipRPC, bytes, FieldBudget], None]] = {
         _SUBSCRIPTIONS: _read_subscription,
         _PUBLISH: _read_message,
         _CONTROL: _read_control,
     }
-    for number, value in decode_fields(data):
+    for number, value in decode_fields(data, budget):
         if number in readers:
-            readers[number](rpc, as_bytes(value))
+            readers[number](rpc, as_bytes(value), budget)
     return rpc
 
 
@@ -100,9 +101,9 @@ def _topic(value: Value) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _read_subscription(rpc: GossipRPC, data: bytes) -> None:
+def _read_subscription(rpc: GossipRPC, data: bytes, budget: FieldBudget) -> None:
     topic, subscribe = "", False
-    for number, value in decode_fields(data):
+    for number, value in decode_fields(data, budget):
         if number == 1:
             subscribe = bool(as_number(value))
         elif number == 2:
@@ -110,9 +111,9 @@ def _read_subscription(rpc: GossipRPC, data: bytes) -> None:
     rpc.subscriptions.append((topic, subscribe))
 
 
-def _read_message(rpc: GossipRPC, data: bytes) -> None:
+def _read_message(rpc: GossipRPC, data: bytes, budget: FieldBudget) -> None:
     payload, topics, signed = b"", [], False
-    for number, value in decode_fields(data):
+    for number, value in decode_fields(data, budget):
         if number == _DATA:
             payload = as_bytes(value)
         elif number == _TOPIC:
@@ -125,13 +126,13 @@ def _read_message(rpc: GossipRPC, data: bytes) -> None:
     rpc.messages.append(GossipMessage(topics[0], payload))
 
 
-def _read_control(rpc: GossipRPC, data: bytes) -> None:
-    for number, value in decode_fields(data):
+def _read_control(rpc: GossipRPC, data: bytes, budget: FieldBudget) -> None:
+    for number, value in decode_fields(data, budget):
         if number not in (_IHAVE, _IWANT, _GRAFT, _PRUNE, _IDONTWANT):
             continue
         topic, back_off, ids = "", 0, []
         is_named = number in (_IHAVE, _GRAFT, _PRUNE)
-        for inner, item in decode_fields(as_bytes(value)):
+        for inner, item in decode_fields(as_bytes(value), budget):
             if is_named and inner == 1:
                 topic = _topic(item)
             elif number == _PRUNE and inner == 3:

@@ -7,7 +7,7 @@ in pyproject.toml. Each guard names what it is against.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from weakref import WeakSet
 
 import trio
@@ -19,6 +19,8 @@ from libp2p.stream_muxer.mplex.mplex import Mplex
 from libp2p.stream_muxer.mplex.mplex_stream import MplexStream
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
+from lightclient.transports.libp2p.pacing import Pace
+
 YAMUX: Final = "/yamux/1.0.0"
 MPLEX: Final = "/mplex/6.7.0"
 MUXERS: Final = (YAMUX, MPLEX)
@@ -29,9 +31,39 @@ MAX_STREAMS: Final = 64
 MAX_BUFFERED: Final = 16 * 2**20
 """Bytes of a connection that nobody has read yet: a full window of yamux."""
 MAX_BUFFERED_IN_ALL: Final = 48 * 2**20
+MAX_FRAME: Final = 2**20
+"""Of yamux: others send at most 256 KB in one. Mplex has this bound by itself."""
+UNITS_PER_SECOND: Final = 300
+UNIT_BURST: Final = 3000
+"""What is read of a connection, where a unit is 8 KB, or four reads of a few bytes: 2.4 MB or some
+600 empty frames a second, and ten times that at once."""
+FRAME_SECONDS: Final = 60.0
+_UNIT: Final = 8192
+_UNITS_OF_READ: Final = 0.25
 _SMALL: Final = 2**20
+_PIECE: Final = 2**16
 
 Muxer: TypeAlias = "GuardedYamux | GuardedMplex"
+
+
+class PacedSession:
+    """A secured connection that is read no faster than its pace.
+
+    Else a peer keeps us busy with frames of a few bytes that mean nothing, as fast as it can.
+    """
+
+    def __init__(self, conn: ISecureConn) -> None:
+        self._conn = conn
+        self._pace = Pace(UNITS_PER_SECOND, UNIT_BURST)
+        self.is_initiator: bool = conn.is_initiator
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._conn, name)
+
+    async def read(self, n: int | None = None) -> bytes:
+        """As of the connection, when its time has come."""
+        await self._pace.wait(_UNITS_OF_READ + (n or 0) / _UNIT)
+        return await self._conn.read(n)
 
 
 class ReceiveBudget:
@@ -67,18 +99,28 @@ class GuardedYamux(Yamux):
     def __init__(self, conn: ISecureConn, peer: ID, budget: ReceiveBudget) -> None:
         super().__init__(conn, peer, is_initiator=conn.is_initiator)
         self._budget = budget
+        self._frame = bytearray()
         budget.join(self)
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that nobody has read yet."""
-        return sum(map(len, self.stream_buffers.values()))
+        """Bytes that nobody has read yet, with what there is of a frame to come."""
+        return len(self._frame) + sum(map(len, self.stream_buffers.values()))
 
     async def _read_data_body(self, length: int) -> bytes:
-        if not self._budget.allows(self, length):
+        if length > MAX_FRAME or not self._budget.allows(self, length):
             # The one exception that ends this connection and no more.
             raise trio.TooSlowError("more unread data than a connection may hold")
-        return await super()._read_data_body(length)
+        try:
+            with trio.fail_after(FRAME_SECONDS):
+                while (missing := length - len(self._frame)) > 0:
+                    piece = await self.secured_conn.read(min(missing, _PIECE))
+                    if not piece:
+                        raise trio.TooSlowError("the connection ended in the midst of a frame")
+                    self._frame += piece
+            return bytes(self._frame)
+        finally:
+            self._frame.clear()
 
     async def accept_stream(self) -> IMuxedStream:
         while True:
@@ -131,9 +173,10 @@ class GuardedMplex(Mplex):
 
 def make_muxer(protocol: str, conn: ISecureConn, peer: ID, budget: ReceiveBudget) -> Muxer:
     """The multiplexer of a protocol that was agreed on."""
+    paced = cast("ISecureConn", PacedSession(conn))
     if protocol == YAMUX:
-        return GuardedYamux(conn, peer, budget)
-    return GuardedMplex(conn, peer)
+        return GuardedYamux(paced, peer, budget)
+    return GuardedMplex(paced, peer)
 
 
 async def reset_stream(stream: IMuxedStream) -> None:

@@ -120,12 +120,13 @@ function router({ lazy, signed }) {
   });
 }
 
-// What arrives of control messages, by kind.
+// What arrives of control messages, by sender and kind.
 function tallied(pubsub) {
-  const tally = Object.fromEntries(CONTROL.map((kind) => [kind, 0]));
+  const tally = {};
   const receive = pubsub.handleReceivedRpc.bind(pubsub);
   pubsub.handleReceivedRpc = (from, rpc) => {
-    for (const kind of CONTROL) tally[kind] += rpc.control?.[kind]?.length ?? 0;
+    const counts = tally[from] ??= Object.fromEntries(CONTROL.map((kind) => [kind, 0]));
+    for (const kind of CONTROL) counts[kind] += rpc.control?.[kind]?.length ?? 0;
     return receive(from, rpc);
   };
   return tally;

@@ -111,7 +111,7 @@ class JsPeer:
         return int(await self.order("publish", topic=topic, data=_text(data)))
 
     async def gossip(self, topic: str) -> dict[str, Any]:
-        """Its mesh and subscribers of a topic, and a tally of control messages that it got."""
+        """Its mesh and subscribers of a topic, and a tally of control messages by sender."""
         return dict(await self.order("gossip", topic=topic))
 
     def answer(self, protocol_id: str, body: bytes) -> Script:

@@ -7,10 +7,13 @@ below and are skipped, with the reason, where it is not there.
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.measuring import make_scenery_quickly, measuring
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SHARED = CHECKOUT.parent / "shared"
@@ -25,6 +28,16 @@ settings.register_profile(
     "thorough", deadline=None, max_examples=2000, suppress_health_check=_SLOW_MACHINE
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_sessionstart() -> None:
+    make_scenery_quickly()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with measuring(item.path.relative_to(CHECKOUT / "tests").as_posix()):
+        return (yield)
 
 
 def _beside_the_checkout(*parts: str) -> Path:

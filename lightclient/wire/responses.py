@@ -193,10 +193,22 @@ class ResponseReader:
             if prefix is None:
                 return False
             size, taken = prefix
+            if success and self._is_error_code(size):
+                # Lodestar (1.5) tells that it cannot encode its answer after it began the chunk.
+                self._code = size
+                del buffer[:taken]
+                return self._read_head()
             self._check_size(size, success)
             del buffer[:taken]
             self._frames = FrameReader(size)
         return True
+
+    def _is_error_code(self, size: int) -> bool:
+        """Whether what stands for a chunk's length is none, but the code of an error."""
+        assert self._context is not None
+        least, _ = self._protocol.response_bounds(self._network, self._context)
+        errors = (ResultCode.INVALID_REQUEST, ResultCode.SERVER_ERROR)
+        return self._protocol.kind is not None and size < least and size in errors
 
     def _check_size(self, size: int, success: bool) -> None:
         least, most = 0, MAX_ERROR_MESSAGE

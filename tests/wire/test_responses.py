@@ -18,6 +18,7 @@ from lightclient.wire.protocols import (
     BEACON_BLOCKS_BY_RANGE_2,
     LIGHT_CLIENT_BOOTSTRAP_1,
     LIGHT_CLIENT_FINALITY_UPDATE_1,
+    LIGHT_CLIENT_OPTIMISTIC_UPDATE_1,
     LIGHT_CLIENT_UPDATES_BY_RANGE_1,
     MAX_PAYLOAD_SIZE,
     METADATA_3,
@@ -156,6 +157,18 @@ def test_every_other_result_code_is_an_error_with_its_message(code: int, name: s
     [event] = events_of(LIGHT_CLIENT_BOOTSTRAP_1, encode_error(code, "why \u2014 so"))
     assert isinstance(event, ErrorChunk)
     assert (event.name, event.text) == (name, "why \u2014 so")
+
+
+@pytest.mark.parametrize("step", [0, 1])
+@pytest.mark.parametrize("code", [1, 2])
+def test_an_error_in_place_of_a_chunk_s_length_is_an_error(code: int, step: int) -> None:
+    # Lodestar 1.5 at a fork: the success byte, the digest, and only then that it cannot encode.
+    answer = b"\x00" + DENEB + encode_error(code, "cannot encode")
+    expected = ErrorChunk(code, b"cannot encode")
+    assert events_of(LIGHT_CLIENT_OPTIMISTIC_UPDATE_1, answer, step) == [expected]
+    whole = encode_chunk(update_bytes(), DENEB)
+    assert events_of(LIGHT_CLIENT_UPDATES_BY_RANGE_1, whole + answer, step)[1:] == [expected]
+    assert "where" in str(events_of(BEACON_BLOCKS_BY_RANGE_2, answer, step)[-1])
 
 
 def test_an_error_message_is_bounded_and_safe_to_print() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lightclient.config import Network
+from lightclient.config import GENESIS_SLOT, Network
 from lightclient.transports.pools import Heads
 from lightclient.wire.messages import Status
 
@@ -25,9 +25,11 @@ def own_status(network: Network, heads: Heads, slot: int) -> Status:
     finalized, optimistic = heads.finalized, heads.optimistic
     if finalized is None or optimistic is None:
         return Status(digest, _ZERO_ROOT, 0, _ZERO_ROOT, 0)
+    is_genesis = finalized.slot == GENESIS_SLOT
     return Status(
         digest,
-        finalized.root,
+        # So the specification has it, and Lodestar takes any other for another network's.
+        _ZERO_ROOT if is_genesis else finalized.root,
         _checkpoint_epoch(network, finalized.slot),
         optimistic.root,
         optimistic.slot,

@@ -1,8 +1,8 @@
 """``nimbus-light-client demo``: the main job on this machine alone.
 
-A simulated beacon chain serves light client data over real HTTP on loopback, with real signatures
-and proofs, from Altair to Gloas in accelerated time. The client that verifies it is the real one;
-nothing in it knows of the simulation.
+A simulated beacon chain serves light client data over real HTTP on loopback (or over libp2p, see
+``peer_demo``), with real signatures and proofs, from Altair to Gloas in accelerated time. The
+client that verifies it is the real one; nothing in it knows of the simulation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from lightclient_cli.screen import status_display
 if TYPE_CHECKING:
     from lightclient.simulator import SimulatedChain
 
-_SLOT_MS = 125
+SLOT_MS = 125
 _HISTORY_PERIODS = 24
 _PERIODS_A_FORK = 4
 _EPOCHS_TO_LAST_FORK = 2
@@ -120,7 +120,7 @@ def demo_forks() -> tuple[str, ...]:
     return tuple(fork.name for fork in FORKS[1:-1])
 
 
-def demo_chain(now: float, slot_ms: int = _SLOT_MS) -> SimulatedChain:
+def demo_chain(now: float, slot_ms: int = SLOT_MS) -> SimulatedChain:
     """A chain with a long past at Unix time ``now``, which soon reaches its last fork."""
     from lightclient.simulator import SimulatedChain, simulated_network
 
@@ -146,28 +146,43 @@ def demo_chain(now: float, slot_ms: int = _SLOT_MS) -> SimulatedChain:
 
 
 @click.command("demo")
+@click.option(
+    "--transport",
+    type=click.Choice(["rest", "libp2p"]),
+    default="rest",
+    show_default=True,
+    help="Over HTTP from one provider, or from peers of which most are hostile.",
+)
 @click.option("--live-seconds", type=click.FloatRange(0, 10), default=10.0, hidden=True)
 @click.option(
     "--chaos",
     "seed",
     type=click.IntRange(min=0),
     metavar="SEED",
-    help="Five providers instead of one, of which up to four misbehave in ways that SEED decides.",
+    help="Five providers instead of one, of which up to four misbehave in ways that SEED decides;"
+    " over libp2p the hostile peers are always there, and SEED decides what they do.",
 )
-def demo(live_seconds: float, seed: int | None) -> int:
+def demo(transport: str, live_seconds: float, seed: int | None) -> int:
     """Follow a simulated chain through every fork, on this machine alone.
 
     Ends by itself within half a minute; exit code 0 if every fork was crossed and nothing honest
     was refused. With --chaos it ends within a minute; exit code 0 if the client reached the true
-    head and never showed a header that is not of the chain.
+    head and never showed a header that is not of the chain. Over libp2p it ends within half a
+    minute in any case; exit code 0 if all of that is so and hostile peers were parted from.
     """
+    with_peers = transport == "libp2p"
+    if with_peers:
+        from lightclient_cli.peer_demo import require_extra
+
+        require_extra()
     logging.getLogger("lightclient").setLevel(logging.CRITICAL)
     # Certificates of the surroundings, perhaps missing, are not for loopback.
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         os.environ.pop(name, None)
     started = time.perf_counter()
-    show = _Demo(started, live_seconds, seed)
-    anyio.run(show.run)
+    show = _Demo(started, live_seconds, seed, with_peers=with_peers)
+    # Peers are talked to on trio; who has none of them need not have trio.
+    anyio.run(show.run, backend="trio" if with_peers else "asyncio")
     if show.output_error is not None:
         raise show.output_error
     if show.is_interrupted:
@@ -182,13 +197,21 @@ class _Demo:
         output_error: why nothing more could be printed.
     """
 
-    def __init__(self, started: float, live_seconds: float, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        started: float,
+        live_seconds: float,
+        seed: int | None = None,
+        *,
+        with_peers: bool = False,
+    ) -> None:
         self.exit_code = 1
         self.is_interrupted = False
         self.output_error: OSError | None = None
         self._started = started
         self._live_seconds = live_seconds
         self._seed = seed
+        self._with_peers = with_peers
         self._scope: anyio.CancelScope | None = None
         self._write: Callable[[str], None] = click.echo
 
@@ -199,7 +222,10 @@ class _Demo:
             self._scope = anyio.CancelScope()
             if sys.platform != "win32":
                 await tasks.start(self._stop_on_signal)
-            await (self._show() if self._seed is None else self._show_chaos(self._seed))
+            if self._with_peers:
+                await self._show_peers(self._seed or 0)
+            else:
+                await (self._show() if self._seed is None else self._show_chaos(self._seed))
             tasks.cancel_scope.cancel()
 
     async def _stop_on_signal(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -229,11 +255,7 @@ class _Demo:
         chain = demo_chain(time.time())
         network = chain.network
         root = chain.trusted_block_root(network.preset.slots_per_epoch)
-        self.say(
-            f"A simulated chain of {_HISTORY_PERIODS} sync committee periods and"
-            f" {len(demo_forks())} forks, {_SLOT_MS} ms a slot ({network.preset.name} preset,"
-            f" {network.preset.sync_committee_size} committee members)."
-        )
+        self._introduce(network)
         record = DemoRecord(network)
         assert self._scope is not None
         async with serve(chain, live=True) as url:
@@ -242,19 +264,27 @@ class _Demo:
                 client = self._client(record, root, url)
                 record.watch(client)
                 state = await self._watch(client)
-                self.say(_summary(record, state, chain.backend.name, self._seconds))
+                self.say(summary_of(record, state, chain.backend.name, self._seconds))
                 self.exit_code = 0 if record.is_complete(state) else 1
+
+    def _introduce(self, network: Network) -> None:
+        self.say(
+            f"A simulated chain of {_HISTORY_PERIODS} sync committee periods and"
+            f" {len(demo_forks())} forks, {network.slot_duration_ms} ms a slot"
+            f" ({network.preset.name} preset, {network.preset.sync_committee_size} committee"
+            " members)."
+        )
 
     def _client(self, record: DemoRecord, root: bytes, url: str) -> LightClient:
         from httpx import AsyncHTTPTransport
 
         def show_finalized(header: VerifiedHeader) -> None:
             record.finalized.append(header)
-            self.say(_line("finalized", record.network, header))
+            self.say(describe_header("finalized", record.network, header))
 
         def show_head(header: VerifiedHeader) -> None:
             record.heads += 1
-            self.say(_line("head", record.network, header))
+            self.say(describe_header("head", record.network, header))
 
         # Past any proxy: the way leads nowhere but to this machine.
         direct = AsyncHTTPTransport(trust_env=False)
@@ -301,6 +331,19 @@ class _Demo:
             chaos = Chaos(seed, chain, self.say, self._display, 2 * self._live_seconds)
             self.exit_code = 0 if await chaos.run(root) else 1
 
+    async def _show_peers(self, seed: int) -> None:
+        from lightclient_cli.peer_demo import SLOT_MS as PEERS_SLOT_MS
+        from lightclient_cli.peer_demo import PeerDemo
+
+        chain = demo_chain(time.time(), PEERS_SLOT_MS)
+        network = chain.network
+        root = chain.trusted_block_root(network.preset.slots_per_epoch)
+        self._introduce(network)
+        self.say(f"The client trusts only block 0x{root.hex()}.")
+        assert self._scope is not None
+        demo = PeerDemo(chain, seed, self.say, self._display, self._live_seconds, self._started)
+        self.exit_code = 0 if await demo.run(root, self._scope) else 1
+
     async def _until_done(self, client: LightClient) -> None:
         await client.wait_until_synced()
         enough = time.perf_counter() + self._live_seconds
@@ -314,7 +357,8 @@ class _Demo:
         return time.perf_counter() - self._started
 
 
-def _line(what: str, network: Network, header: VerifiedHeader) -> str:
+def describe_header(what: str, network: Network, header: VerifiedHeader) -> str:
+    """A verified header as a line; ``what`` it is to the client stands first."""
     period = network.compute_sync_committee_period_at_slot(header.slot)
     signed = "trusted"
     if header.participants is not None:
@@ -329,7 +373,8 @@ def _line(what: str, network: Network, header: VerifiedHeader) -> str:
     )
 
 
-def _summary(record: DemoRecord, state: SyncState, backend: str, seconds: float) -> str:
+def summary_of(record: DemoRecord, state: SyncState, backend: str, seconds: float) -> str:
+    """What was seen in a run of so many seconds, in a few lines."""
     if not record.finalized:
         return "\nNothing was verified."
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(record.verdicts.items()))

@@ -10,13 +10,12 @@ from typing import Any
 
 from lightclient.client import LightClient
 from lightclient.containers import (
-    LightClientBootstrap,
     LightClientFinalityUpdate,
     LightClientOptimisticUpdate,
-    LightClientUpdate,
     encode_ssz,
 )
 from lightclient.protocol import ACCEPTED
+from lightclient.simulator.libp2p.served import ServedChain, latest_updates
 from lightclient.sync import NewOptimisticHeader, Outcome, VerifiedHeader
 from lightclient.transports.base import Transport
 from lightclient.transports.libp2p.addresses import PeerAddress
@@ -25,27 +24,9 @@ from lightclient.transports.libp2p.options import Libp2pOptions
 from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient.transports.pools import Heads
 from lightclient.transports.scores import ProviderScore
+from lightclient.wire.gossip import topic_of
 from tests.client.world import World
 from tests.transports.libp2p.hosts import bare_task_group
-
-
-class ServedChain:
-    """A world's chain as peers are served it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    async def bootstrap(self, block_root: bytes) -> LightClientBootstrap | None:
-        return self.world.chain.bootstrap(block_root)
-
-    async def updates(self, start_period: int, count: int) -> Sequence[LightClientUpdate]:
-        return self.world.chain.updates(start_period, count)
-
-    async def finality_update(self) -> LightClientFinalityUpdate | None:
-        return self.world.chain.finality_update()
-
-    async def optimistic_update(self) -> LightClientOptimisticUpdate | None:
-        return self.world.chain.optimistic_update()
 
 
 class Member:
@@ -147,13 +128,7 @@ def make_client(world: World, *direct: PeerAddress, **options: Any) -> LightClie
 def publish_head(world: World, node: Node) -> int:
     """Gossip the head of the chain; to how many peers."""
     reached = 0
-    for name, update in (
-        ("light_client_finality_update", world.chain.finality_update()),
-        ("light_client_optimistic_update", world.chain.optimistic_update()),
-    ):
-        if update is not None:
-            slot = update.attested_header.beacon.slot
-            epoch = world.network.compute_epoch_at_slot(slot)
-            digest = world.network.compute_fork_digest(epoch)
-            reached += node.publish(name, encode_ssz(update), digest)
+    for update in latest_updates(world.chain):
+        topic = topic_of(update, world.network)
+        reached += node.publish(topic.name, encode_ssz(update), topic.fork_digest)
     return reached

@@ -7,7 +7,6 @@ without one, where everything goes by IHAVE and IWANT.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,18 +70,6 @@ async def listener(
     return peer
 
 
-async def gossip_once(
-    peer: JsPeer, name: str, condition: Callable[[dict[str, Any]], bool]
-) -> dict[str, Any]:
-    """A peer's state of gossip, once it is as wanted."""
-    with trio.fail_after(PATIENCE):
-        while True:
-            state = await peer.gossip(name)
-            if condition(state):
-                return state
-            await trio.sleep(0.05)
-
-
 def told_by(node: Node, state: dict[str, Any], kind: str) -> int:
     """How many control messages of a kind a node told."""
     return int(state["tally"].get(node.peer_id, {}).get(kind, 0))
@@ -91,7 +78,7 @@ def told_by(node: Node, state: dict[str, Any], kind: str) -> int:
 async def meshed(peer: JsPeer, name: str, *nodes: Node) -> None:
     """Wait until peer and nodes are in each other's mesh."""
     wanted = {node.peer_id for node in nodes}
-    await gossip_once(peer, name, lambda state: set(state["mesh"]) >= wanted)
+    await peer.gossip_once(name, lambda state: set(state["mesh"]) >= wanted)
     routers = [node._gossip.router for node in nodes]
     await until(lambda: all(peer.peer_id in router.mesh_of(name) for router in routers), PATIENCE)
 
@@ -188,7 +175,7 @@ async def test_without_a_mesh_all_goes_by_telling_ids_and_asking(
             await until(lambda: node.peers[lazy.peer_id].has_joined, PATIENCE)
 
             # It tells an id, we ask for the message, and tell it on in our mesh.
-            await gossip_once(teller, topic(world), lambda state: bool(state["subscribers"]))
+            await teller.gossip_once(topic(world), lambda state: bool(state["subscribers"]))
             await teller.publish(topic(world), encode_payload(update(world, 1)))
             await until(lambda: len(members[0].judged) == 1, PATIENCE)
             # The other way round.
@@ -217,7 +204,7 @@ async def test_a_mesh_is_left_when_its_topic_is(js_peers: JsPeers, world: World)
         await meshed(peer, topic(world), node)
         assert (await peer.gossip(topic(world)))["subscribers"] == [node.peer_id]
         member.is_near = False
-        state = await gossip_once(peer, topic(world), lambda state: not state["subscribers"])
+        state = await peer.gossip_once(topic(world), lambda state: not state["subscribers"])
         assert state["mesh"] == []
         assert told_by(node, state, "prune") == len(NAMES)
         await peer.publish(topic(world), encode_payload(update(world, 1)))
@@ -242,8 +229,7 @@ async def test_a_mesh_is_not_grown_beyond_its_size_and_all_hear(
         await until(lambda: len(router.mesh_of(topic(world))) == MESH_HIGH, PATIENCE)
         refused = [item for item in listening if item.peer_id not in router.mesh_of(topic(world))]
         for peer in refused:
-            state = await gossip_once(
-                peer,
+            state = await peer.gossip_once(
                 topic(world),
                 lambda state: told_by(node, state, "prune") >= len(NAMES),
             )

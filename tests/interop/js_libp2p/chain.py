@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from lightclient.containers import LightClientObject
+from lightclient.simulator import SimulatedChain
 from lightclient.transports.libp2p.node import Node
 from lightclient.wire.messages import Metadata, Status, UpdatesByRange
 from lightclient.wire.protocols import (
@@ -64,15 +65,19 @@ def serving(world: World) -> Answers:
             return encode_error(ResultCode.RESOURCE_UNAVAILABLE, "not available")
         return encode_object(value, network)
 
+    def chain() -> SimulatedChain:
+        world.chain.advance_to(world.slot)
+        return world.chain
+
     def updates(request: UpdatesByRange) -> bytes:
-        found = world.chain.updates(request.start_period, request.count)
+        found = chain().updates(request.start_period, request.count)
         return b"".join(encode_object(update, network) for update in found)
 
     return {
         **polite(world),
-        LIGHT_CLIENT_BOOTSTRAP_1.protocol_id: lambda root: one(world.chain.bootstrap(root)),
+        LIGHT_CLIENT_BOOTSTRAP_1.protocol_id: lambda root: one(chain().bootstrap(root)),
         LIGHT_CLIENT_UPDATES_BY_RANGE_1.protocol_id: updates,
-        LIGHT_CLIENT_FINALITY_UPDATE_1.protocol_id: lambda _: one(world.chain.finality_update()),
+        LIGHT_CLIENT_FINALITY_UPDATE_1.protocol_id: lambda _: one(chain().finality_update()),
         LIGHT_CLIENT_OPTIMISTIC_UPDATE_1.protocol_id: lambda _: one(
             world.chain.optimistic_update()
         ),

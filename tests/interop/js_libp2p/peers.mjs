@@ -116,6 +116,7 @@ function router({ lazy, signed }) {
     msgIdFn: messageId,
     heartbeatInterval: 700,
     allowPublishToZeroTopicPeers: true,
+    ignoreDuplicatePublishError: true,
     ...(lazy ? LAZY : {}),
   });
 }

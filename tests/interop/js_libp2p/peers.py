@@ -27,6 +27,7 @@ from tests.transports.libp2p.hosts import bare_task_group
 
 FOLDER: Final = Path(__file__).parent
 PATIENCE: Final = 30.0
+_LOOK_SECONDS: Final = 0.05
 _READ_SIZE: Final = 2**18
 
 
@@ -113,6 +114,17 @@ class JsPeer:
     async def gossip(self, topic: str) -> dict[str, Any]:
         """Its mesh and subscribers of a topic, and a tally of control messages by sender."""
         return dict(await self.order("gossip", topic=topic))
+
+    async def gossip_once(
+        self, topic: str, condition: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any]:
+        """What :meth:`gossip` gives, once it is as wanted."""
+        with trio.fail_after(PATIENCE):
+            while True:
+                state = await self.gossip(topic)
+                if condition(state):
+                    return state
+                await trio.sleep(_LOOK_SECONDS)
 
     def answer(self, protocol_id: str, body: bytes) -> Script:
         """What the test has it say to a request."""

@@ -27,11 +27,17 @@ _WAKING_SLOTS = 12
 _WAKINGS_A_DAY = 3
 _MEGABYTE = 1 << 20
 _TOLERATED_GROWTH_BYTES = 8 * _MEGABYTE
+"""Of the whole process: the simulated chain remembers each epoch and each committee."""
+_TOLERATED_OWN_GROWTH_BYTES = _MEGABYTE // 4
 
 
 @dataclass
 class LongResult:
-    """What came of a long run."""
+    """What came of a long run.
+
+    Attributes:
+        memory: days, bytes that the process occupies, bytes that the client holds.
+    """
 
     result: Result
     slots_awake: int
@@ -44,12 +50,19 @@ class LongResult:
         found = list(self.result.violations)
         if self.memory_growth > _TOLERATED_GROWTH_BYTES:
             found.append(f"memory grew by {self.memory_growth / _MEGABYTE:.1f} MB")
+        if self.own_growth > _TOLERATED_OWN_GROWTH_BYTES:
+            found.append(f"the client grew by {self.own_growth / _MEGABYTE:.2f} MB")
         return found
 
     @property
     def memory_growth(self) -> int:
-        """Bytes from the end of the third day to the end."""
+        """Bytes of the process from the end of the third day to the end."""
         return self.memory[-1][1] - self.memory[2][1] if len(self.memory) > 3 else 0
+
+    @property
+    def own_growth(self) -> int:
+        """Bytes of the client, likewise."""
+        return self.memory[-1][2] - self.memory[2][2] if len(self.memory) > 3 else 0
 
     def told(self) -> str:
         """For people."""
@@ -57,14 +70,17 @@ class LongResult:
         slots = figures.virtual_seconds * 1000 / _SLOT_MS
         lines = [f"{self.slots_awake:,} slots followed of {slots:,.0f}, {self.periods:,} periods"]
         lines += figures.lines()
-        for days, resident, objects in self.memory[:: max(len(self.memory) // 6, 1)]:
+        for days, resident, own in self.memory[:: max(len(self.memory) // 6, 1)]:
             lines.append(
                 f"  after {days:5.1f} days: {resident / _MEGABYTE:6.1f} MB resident,"
-                f" {objects:,} objects"
+                f" {own / _MEGABYTE:.2f} MB of the client's own"
             )
         if self.memory:
             growth = self.memory_growth / _MEGABYTE
-            lines.append(f"  growth after the third day: {growth:+.1f} MB")
+            own = self.own_growth / _MEGABYTE
+            lines.append(
+                f"  growth after the third day: {growth:+.1f} MB, {own:+.2f} MB of its own"
+            )
         return "\n".join([*lines, *self.violations[:5]])
 
 
@@ -142,7 +158,7 @@ def _played(
         days = (world.slot - start_slot) / _DAY_SLOTS
         if memory and days < memory[-1][0] + 0.5:
             return
-        memory.append((days, resident_bytes(), len(gc.get_objects())))
+        memory.append((days, resident_bytes(), world.client_bytes()))
 
     result = play(scenario, after_phase=look if measure else None)
     slots = result.figures.virtual_seconds * 1000 / network.slot_duration_ms

@@ -38,6 +38,7 @@ from tests.soak.session import Session
 from tests.soak.toy_bls import ToyBackend
 from tests.soak.virtual_time import VirtualTime, draws_for, run_virtually
 from tests.soak.watching import ErrorLog, Watch
+from tests.soak.weighing import reachable_bytes
 
 _TOY = ToyBackend()
 _LEAST_CALM_SLOTS = 40
@@ -118,12 +119,20 @@ class World:
         self._finalized_lately: deque[int] = deque(maxlen=4)
         self._reach = Reach(self.chain, self._backend, self.time)
         self._trusted_root = b""
+        self._session: Session | None = None
         self._trust(self.chain.trusted_slot(scenario.trusted_slot, scenario.start_slot))
 
     @property
     def slot(self) -> int:
         """The true slot."""
         return self.network.slot_at_time_ms(self.time.true_ms())
+
+    def client_bytes(self) -> int:
+        """What the client that runs holds in memory, without what is simulated around it."""
+        if self._session is None:
+            return 0
+        outside = (self, self.chain, self.attacker, self.time, self._session.watch, self._errors)
+        return reachable_bytes(self._session.client, (*outside, self.disk, *self.providers))
 
     def _trust(self, slot: int) -> None:
         self._trusted_root = self.chain.root_at(slot)
@@ -254,7 +263,7 @@ class World:
         watch.attach(client.processor)
         if client.persistence is not None:
             watch_saves(client.persistence._storage, self._note_saved)
-        session = Session(client, watch)
+        session = self._session = Session(client, watch)
         nursery.start_soon(session.live)
         return session
 

@@ -14,12 +14,20 @@ from lightclient.transports.libp2p.connections import Connection
 from lightclient.transports.libp2p.identify import IDENTIFY, Identity, read_identify
 from lightclient.transports.libp2p.multistream import NegotiationError, propose
 from lightclient.transports.libp2p.peers import KnownPeer
+from lightclient.transports.libp2p.places import Seat
 from lightclient.transports.libp2p.requests import NotSpoken, RequestFailed, ask
 from lightclient.transports.libp2p.serving import Client
 from lightclient.transports.libp2p.streams import StreamBroken
 from lightclient.transports.libp2p.transport import Libp2pTransport
-from lightclient.wire.messages import GoodbyeReason, Status
-from lightclient.wire.protocols import GOODBYE_1, STATUS_1, STATUS_2
+from lightclient.wire.messages import GoodbyeReason, Metadata, Status
+from lightclient.wire.protocols import (
+    GOODBYE_1,
+    METADATA_2,
+    METADATA_3,
+    PING_1,
+    STATUS_1,
+    STATUS_2,
+)
 from lightclient.wire.responses import decode_payload
 
 GOODBYE_SECONDS: Final = 1.0
@@ -36,7 +44,9 @@ class Peer:
         status: what it last said of its place on the chain.
         has_joined: whether the client knows of it.
         reason: why it is left; None while it is not.
-        pushes: how many updates it was first to tell in ``slot``.
+        pushes: how many messages it was first to tell in ``slot``.
+        metadata: what it last said of itself; None until it did.
+        since: when it came, seconds of trio's clock. gone: set once nothing is left of it.
     """
 
     connection: Connection
@@ -50,6 +60,16 @@ class Peer:
     reason: GoodbyeReason | None = None
     slot: int = 0
     pushes: int = 0
+    metadata: Metadata | None = None
+    since: float = field(default_factory=trio.current_time)
+    gone: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def seat(self) -> Seat:
+        """It, as far as its place goes."""
+        known = self.known
+        seconds = trio.current_time() - self.since
+        return Seat(known.is_direct, known.serves, known.score.value, seconds)
 
     def leave(self, reason: GoodbyeReason | None) -> None:
         """End the connection; with a goodbye if there is a reason to tell."""
@@ -73,6 +93,37 @@ async def exchange_status(connection: Connection, own: Status, network: Network)
     status = decode_payload(protocol, answer.chunks[0])
     assert isinstance(status, Status)
     return status
+
+
+async def ask_metadata(connection: Connection, network: Network) -> Metadata:
+    """What a peer says of its subnets, under a sequence number that its pings repeat.
+
+    Raises:
+        RequestFailed, DecodeError: it does not say.
+    """
+    try:
+        protocol, answer = METADATA_3, await ask(connection, METADATA_3, None, network)
+    except NotSpoken:
+        protocol, answer = METADATA_2, await ask(connection, METADATA_2, None, network)
+    if not answer.chunks:
+        raise RequestFailed("refuses to tell its metadata")
+    metadata = decode_payload(protocol, answer.chunks[0])
+    assert isinstance(metadata, Metadata)
+    return metadata
+
+
+async def ping(connection: Connection, own_number: int, network: Network) -> int:
+    """The sequence number of a peer's metadata.
+
+    Raises:
+        RequestFailed, DecodeError: it does not say.
+    """
+    answer = await ask(connection, PING_1, own_number, network)
+    if not answer.chunks:
+        raise RequestFailed("refuses to answer a ping")
+    number = decode_payload(PING_1, answer.chunks[0])
+    assert isinstance(number, int)
+    return number
 
 
 async def ask_identity(connection: Connection) -> Identity:

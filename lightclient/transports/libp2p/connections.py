@@ -21,7 +21,6 @@ from anyio.abc import TaskStatus
 from libp2p.abc import ISecureConn
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.secp256k1 import create_new_key_pair
-from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
 
@@ -32,6 +31,7 @@ from lightclient.transports.libp2p.noise import NOISE, Noise
 from lightclient.transports.libp2p.pacing import Pace
 from lightclient.transports.libp2p.reception import Reception
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
+from lightclient.transports.libp2p.tcp import TcpStream, Traffic
 
 _logger = logging.getLogger("lightclient.libp2p")
 
@@ -96,6 +96,7 @@ class Switchboard:
         on_connection: awaited with each connection that is up; it lasts at most as long as this
             runs.
         max_inbound: connections that others made, at once; see ``reception`` for the rest.
+        traffic: counts bytes.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class Switchboard:
         protocols: Sequence[str],
         max_inbound: int,
         muxers: Sequence[str] = MUXERS,
+        traffic: Traffic | None = None,
     ) -> None:
+        _silence_libraries()
         self._keys: KeyPair = create_new_key_pair(secret)
         self.peer_id = ID.from_pubkey(self._keys.public_key).to_base58()
         self._noise = Noise(self._keys)
@@ -118,6 +121,7 @@ class Switchboard:
         self._reception = Reception(max_inbound)
         self._shaking_hands: dict[trio.CancelScope, None] = {}
         self._budget = ReceiveBudget()
+        self._traffic = traffic or Traffic()
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -213,7 +217,7 @@ class Switchboard:
         """Noise, then a multiplexer; ``expected`` is the peer that we dialled."""
         remote = stream.socket.getpeername()[:2]
         is_outbound = expected is not None
-        raw = RawConnection(TrioTCPStream(stream), is_outbound)
+        raw = RawConnection(TcpStream(stream, self._traffic), is_outbound)
         secured: ISecureConn
         if expected is not None:
             await multistream.propose(raw, (NOISE,))
@@ -288,6 +292,16 @@ class Switchboard:
                 "Stream given up", extra=_fields(peer=connection.peer_id, reason=_reason(error))
             )
             await stream.reset()
+
+
+def _silence_libraries() -> None:
+    """What peers do is no error of ours; py-libp2p would write it on standard error, line by line.
+
+    Whoever gave its log somewhere to go has it all the same.
+    """
+    logger = logging.getLogger("libp2p")
+    if not logger.handlers:
+        logger.setLevel(logging.CRITICAL)
 
 
 def _reason(error: BaseException) -> str:

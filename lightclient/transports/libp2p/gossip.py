@@ -20,6 +20,7 @@ from lightclient.transports.libp2p.gossip_rpc import GossipRPC, decode_rpc, enco
 from lightclient.transports.libp2p.gossipsub import HEARTBEAT_SECONDS, MESHSUB, Arrival, Router
 from lightclient.transports.libp2p.judgement import Acceptance
 from lightclient.transports.libp2p.multistream import NegotiationError, propose
+from lightclient.transports.libp2p.pacing import Pace
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.wire.varint import encode_varint, read_varint
 
@@ -30,8 +31,14 @@ MAX_RPC: Final = 2**20
 QUEUED_RPCS: Final = 64
 FRAME_SECONDS: Final = 20.0
 """In which an exchange that has begun must have come whole."""
+RPCS_PER_SECOND: Final = 50
+RPC_BURST: Final = 400
+"""Exchanges of a peer that are read; a large one counts as several. A few a second are usual."""
+_PACED_BYTES: Final = 2048
+_MOST_PACED: Final = 2**18
 
-Validator = Callable[[Arrival], Awaitable[Acceptance]]
+Validator = Callable[[Arrival], Awaitable[Acceptance | None]]
+"""None: not judged, so that it is as if the message had been lost."""
 _Queue: TypeAlias = "tuple[trio.MemorySendChannel[GossipRPC], trio.MemoryReceiveChannel[GossipRPC]]"
 
 
@@ -58,14 +65,18 @@ class Gossip:
         validate: judges what comes in; must not raise.
         on_offence: called with a peer, what it did that no honest one does, and whether that can be
             nothing but malice.
+        max_rpc: bytes of an exchange; more only while topics are listened to that need it.
     """
 
     router: Router
     validate: Validator
     on_offence: Callable[[str, str, bool], None]
     figures: GossipFigures = field(default_factory=GossipFigures)
+    max_rpc: int = MAX_RPC
     _queues: dict[str, _Queue] = field(default_factory=dict)
+    _paces: dict[str, Pace] = field(default_factory=dict)
     _listening: dict[str, Stream] = field(default_factory=dict)
+    _is_heard: bool = True
 
     async def run(self) -> None:
         """Keep the mesh until cancelled."""
@@ -89,7 +100,10 @@ class Gossip:
         self.figures.published += 1
         if not count:
             self.figures.unheard += 1
-            _logger.debug("Published to nobody", extra={"lc": {"topic": topic}})
+            # Once: without peers it is so in every slot.
+            level = logging.INFO if self._is_heard else logging.DEBUG
+            _logger.log(level, "Published to nobody", extra={"lc": {"topic": topic}})
+        self._is_heard = bool(count)
         self._flush()
         return count
 
@@ -99,12 +113,14 @@ class Gossip:
         """A peer is connected: from now on it counts, and what is for it is kept."""
         queue, outgoing = trio.open_memory_channel[GossipRPC](QUEUED_RPCS)
         self._queues[peer] = (queue, outgoing)
+        self._paces[peer] = Pace(RPCS_PER_SECOND, RPC_BURST)
         self.router.add_peer(peer)
         self._flush()
 
     def detach(self, peer: str) -> None:
         """A peer is gone, or does not gossip."""
         self.router.remove_peer(peer)
+        self._paces.pop(peer, None)
         queue, _ = self._queues.pop(peer, (None, None))
         if queue is not None:
             queue.close()
@@ -149,10 +165,13 @@ class Gossip:
         before, self._listening[peer] = self._listening.get(peer), stream
         if before is not None:
             await before.reset()
+        # Of the peer and not of the stream, of which it may have one after the other.
+        pace = self._paces.get(peer) or Pace(RPCS_PER_SECOND, RPC_BURST)
         buffer = bytearray()
         try:
-            while (rpc := await self._next(stream, buffer)) is not None:
-                await self._take_in(peer, rpc)
+            while (content := await self._next(stream, buffer)) is not None:
+                await pace.wait(1 + min(len(content), _MOST_PACED) / _PACED_BYTES)
+                await self._take_in(peer, decode_rpc(content))
         except DecodeError as error:
             self.on_offence(peer, str(error), True)
             raise
@@ -160,7 +179,7 @@ class Gossip:
             if self._listening.get(peer) is stream:
                 del self._listening[peer]
 
-    async def _next(self, stream: Stream, buffer: bytearray) -> GossipRPC | None:
+    async def _next(self, stream: Stream, buffer: bytearray) -> bytes | None:
         """The next exchange; None at the end of the stream."""
         with trio.CancelScope() as scope:
             while True:
@@ -169,12 +188,12 @@ class Gossip:
                     found = read_varint(buffer)
                     if found is not None:
                         size, start = found
-                        if size > MAX_RPC:
+                        if size > self.max_rpc:
                             raise DecodeError(f"a gossip exchange of {size} bytes")
                         if len(buffer) >= start + size:
                             content = bytes(buffer[start : start + size])
                             del buffer[: start + size]
-                            return decode_rpc(content)
+                            return content
                 data = await stream.read()
                 if not data:
                     return None
@@ -186,13 +205,15 @@ class Gossip:
         self._flush()
         self._tell_offences()
         for arrival in arrivals:
-            acceptance = Acceptance.IGNORE
+            acceptance: Acceptance | None = None
             self.figures.received += 1
             try:
                 acceptance = await self.validate(arrival)
             finally:
                 accept = acceptance is Acceptance.ACCEPT
-                self.figures.forwarded += self.router.settle(arrival.message_id, accept=accept)
+                self.figures.forwarded += self.router.settle(
+                    arrival.message_id, accept=accept, forget=acceptance is None
+                )
             self.figures.accepted += accept
             self.figures.rejected += acceptance is Acceptance.REJECT
             self._flush()

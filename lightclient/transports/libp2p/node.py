@@ -17,52 +17,46 @@ import trio
 from anyio.abc import TaskStatus
 
 from lightclient.config import Network
-from lightclient.errors import DecodeError, ListenError
-from lightclient.transports.libp2p.acquaintance import (
-    GOODBYE_SECONDS,
-    Peer,
-    ask_identity,
-    exchange_status,
-    say_goodbye,
-)
+from lightclient.errors import ListenError
+from lightclient.transports.libp2p.acquaintance import GOODBYE_SECONDS, Peer, say_goodbye
 from lightclient.transports.libp2p.addresses import PeerAddress, multiaddress_bytes
+from lightclient.transports.libp2p.blocks import BlockFeed, BlockListener, BlockRequests
+from lightclient.transports.libp2p.company import Company
 from lightclient.transports.libp2p.connections import Connection, DialError, Switchboard
-from lightclient.transports.libp2p.gossip import Gossip, GossipFigures
-from lightclient.transports.libp2p.gossipsub import MESHSUB, Arrival, Router
+from lightclient.transports.libp2p.conversation import Conversation
+from lightclient.transports.libp2p.gossip import MAX_RPC, Gossip, GossipFigures
+from lightclient.transports.libp2p.gossipsub import MESHSUB, Router
 from lightclient.transports.libp2p.identify import (
     IDENTIFY,
     PING,
     answer_ping,
     encode_identify,
 )
-from lightclient.transports.libp2p.judgement import Acceptance, GossipRules, decode_gossip
 from lightclient.transports.libp2p.options import Libp2pOptions
-from lightclient.transports.libp2p.peers import KnownPeer, PeerBook
-from lightclient.transports.libp2p.requests import RequestFailed, ask
+from lightclient.transports.libp2p.peers import PeerBook
 from lightclient.transports.libp2p.serving import SERVED, Responder
-from lightclient.transports.libp2p.standing import irrelevance, own_status
+from lightclient.transports.libp2p.standing import own_status
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
-from lightclient.transports.libp2p.transport import Libp2pTransport
+from lightclient.transports.libp2p.supervision import BackOff
+from lightclient.transports.libp2p.tcp import Traffic
+from lightclient.transports.libp2p.validation import GossipValidation
 from lightclient.transports.pools import PoolMember
 from lightclient.transports.scores import Uniform
-from lightclient.wire.gossip import encode_payload, parse_topic, topics_at
+from lightclient.wire.gossip import (
+    BEACON_BLOCK,
+    LIGHT_CLIENT_TOPICS,
+    MAX_MESSAGE_SIZE,
+    encode_payload,
+    topics_at,
+)
 from lightclient.wire.messages import GoodbyeReason, Metadata, Status
-from lightclient.wire.protocols import PING_1
 
 _logger = logging.getLogger("lightclient.libp2p")
 
-MAX_PUSHES_A_SLOT: Final = 16
-"""Updates that a peer may be the first to tell; two are usual, and each costs a signature check."""
 DIALS_AT_ONCE: Final = 4
-_UPKEEP_SECONDS: Final = 1.0
-_PING_SECONDS: Final = 30.0
-_PINGS_TO_STATUS: Final = 10
-_FIRST_RESTART_SECONDS: Final = 1.0
-_LONGEST_RESTART_SECONDS: Final = 60.0
-_GOOD_RUN_SECONDS: Final = 300.0
-_IRRELEVANT_MS: Final = 3_600_000
-_UNWANTED_MS: Final = 600_000
-_FULL_MS: Final = 60_000
+UPKEEP_SECONDS: Final = 1.0
+_AT_THE_DOOR: Final = 4
+"""Connections beyond the limit, for as long as it takes to see who it is and to say goodbye."""
 
 
 class Node:
@@ -70,11 +64,14 @@ class Node:
 
     Args:
         clock: Unix milliseconds. uniform, sample: as of ``random.Random``.
+        block_listeners: called with each block that is heard, see ``blocks``; may change any time.
+        book: what is remembered of peers; None to begin anew.
 
     Attributes:
-        peers: those connected, by id.
+        company: the peers that are connected.
+        blocks: for whoever wants blocks.
         port: where it listens; 0 while it does not.
-        restarts: how often the host had to be started again.
+        traffic: bytes over TCP.
     """
 
     def __init__(
@@ -86,19 +83,34 @@ class Node:
         clock: Callable[[], int],
         uniform: Uniform,
         sample: Callable[[Sequence[str], int], list[str]],
+        block_listeners: list[BlockListener] | None = None,
+        book: PeerBook | None = None,
     ) -> None:
         self._options = options
         self._network = network
         self._member = member
         self._clock = clock
-        self._uniform = uniform
         self._sample = sample
-        self.book = PeerBook(options.direct_peers, clock, uniform)
-        self.peers: dict[str, Peer] = {}
+        self._back_off = BackOff(uniform)
+        self.book = PeerBook(options.direct_peers, clock, uniform) if book is None else book
+        self.company = Company(options, network, member, self.book, clock, uniform)
+        self.peers = self.company.peers
         self.port = 0
-        self.restarts = 0
         self.metadata = Metadata(seq_number=1)
-        self._rules = GossipRules(network)
+        self.traffic = Traffic()
+        self.blocks = BlockRequests(network, self.peers, clock, uniform)
+        self._block_listeners = [] if block_listeners is None else block_listeners
+        self._validation = GossipValidation(
+            network,
+            member,
+            self.peers,
+            BlockFeed(network, clock, self._block_listeners),
+            self.company.note_offence,
+            clock,
+        )
+        self._conversation = Conversation(
+            self.company, network, self.status, lambda: self.metadata, uniform
+        )
         self._dialling: set[str] = set()
         self._figures = GossipFigures()
         self._gossip = self._new_gossip()
@@ -107,15 +119,15 @@ class Node:
             status=self.status,
             metadata=lambda: self.metadata,
             light_client=options.light_client,
-            on_status=self._note_status,
-            on_goodbye=self._note_goodbye,
+            on_status=self.company.note_status,
+            on_goodbye=self.company.note_goodbye,
         )
         self._switchboard = self._new_switchboard()
 
     def _new_gossip(self) -> Gossip:
-        epochs_seconds = 2 * self._network.preset.slots_per_epoch * self._slot_seconds
-        router = Router(epochs_seconds, self._sample)
-        return Gossip(router, self._validate, self._note_offence, self._figures)
+        slots = 2 * self._network.preset.slots_per_epoch
+        router = Router(slots * self._network.slot_duration_ms / 1000, self._sample)
+        return Gossip(router, self._validation.judge, self.company.note_offence, self._figures)
 
     def _new_switchboard(self) -> Switchboard:
         return Switchboard(
@@ -123,7 +135,8 @@ class Node:
             serve_stream=self._serve_stream,
             on_connection=self._meet,
             protocols=[IDENTIFY, PING, *MESHSUB, *(item.protocol_id for item in SERVED)],
-            max_inbound=self._options.peer_limit,
+            max_inbound=self._options.peer_limit + _AT_THE_DOOR,
+            traffic=self.traffic,
         )
 
     # What it is ---------------------------------------------------------------------------------
@@ -139,13 +152,21 @@ class Node:
         return self._figures
 
     @property
+    def restarts(self) -> int:
+        """How often the host had to be started again."""
+        return self._back_off.restarts
+
+    @property
     def unread_bytes(self) -> int:
         """Bytes that peers sent and nobody has read yet."""
         return self._switchboard.unread_bytes
 
     @property
-    def _slot_seconds(self) -> float:
-        return self._network.slot_duration_ms / 1000
+    def wanted_candidates(self) -> int:
+        """How many peers are missing that nobody is known for who could be dialled."""
+        # Whoever can be dialled already is worth a try before others are looked for.
+        missing = self.company.missing
+        return missing if len(self.book.to_dial(self.peers, missing)) < missing else 0
 
     @property
     def _slot(self) -> int:
@@ -168,7 +189,6 @@ class Node:
         Raises:
             ListenError: at the first start, there is nothing to listen at.
         """
-        pause = _FIRST_RESTART_SECONDS
         has_started = False
         while True:
             started_at = trio.current_time()
@@ -180,11 +200,7 @@ class Node:
                     raise self._cannot_listen(_first(error)) from None
                 _logger.exception("The libp2p host ended; it is started again")
             has_started = True
-            self.restarts += 1
-            if trio.current_time() - started_at > _GOOD_RUN_SECONDS:
-                pause = _FIRST_RESTART_SECONDS
-            await trio.sleep(pause * self._uniform(0.75, 1.25))
-            pause = min(2 * pause, _LONGEST_RESTART_SECONDS)
+            await trio.sleep(self._back_off.after(trio.current_time() - started_at))
 
     def _cannot_listen(self, error: BaseException) -> ListenError:
         options = self._options
@@ -235,30 +251,24 @@ class Node:
         async with trio.open_nursery() as nursery:
             while True:
                 self._choose_topics()
-                self._drop_bad_peers()
+                self.company.drop_bad_peers()
                 self._dial_peers(nursery)
-                await trio.sleep(_UPKEEP_SECONDS)
+                await trio.sleep(UPKEEP_SECONDS)
 
     def _choose_topics(self) -> None:
+        names = LIGHT_CLIENT_TOPICS if self._member.can_judge_pushes() else ()
+        self._gossip.max_rpc = MAX_RPC
+        if self._block_listeners:
+            names = (*names, BEACON_BLOCK)
+            self._gossip.max_rpc = MAX_MESSAGE_SIZE
         # Those of the slot to come: a second's delay costs nothing then.
-        wanted = topics_at(self._network, self._slot + 1)
-        self._gossip.set_topics(map(str, wanted) if self._member.can_judge_pushes() else ())
-
-    def _drop_bad_peers(self) -> None:
-        now_ms = self._clock()
-        for peer in self.peers.values():
-            score = peer.known.score
-            if score.is_dropped(now_ms) and not peer.leaving.is_set():
-                self.book.ban(peer.connection.peer_id, score.dropped_until_ms - now_ms)
-                _log(peer, "Peer dropped", reason=f"score {score.value}")
-                peer.leave(GoodbyeReason.BAD_SCORE)
+        self._gossip.set_topics(map(str, topics_at(self._network, self._slot + 1, names)))
 
     # Connections --------------------------------------------------------------------------------
 
     def _dial_peers(self, nursery: trio.Nursery) -> None:
-        busy = self.peers.keys() | self._dialling
-        wanted = self._options.max_peers - len(busy)
-        for address in self.book.to_dial(busy, wanted):
+        wanted = self.company.make_room(len(self._dialling))
+        for address in self.book.to_dial(self.peers.keys() | self._dialling, wanted):
             if len(self._dialling) >= DIALS_AT_ONCE:
                 return
             self._dialling.add(address.peer_id)
@@ -278,103 +288,23 @@ class Node:
 
     async def _meet(self, connection: Connection) -> None:
         """Keep a connection for as long as it is wanted."""
-        peer_id = connection.peer_id
-        known = self.book.known(peer_id)
-        refusal = self._refusal(peer_id, known)
-        if refusal is not None:
-            await say_goodbye(connection, refusal, self._network)
+        peer = await self.company.admit(self.peer_id, connection)
+        if not isinstance(peer, Peer):
+            if peer is not None:
+                await say_goodbye(connection, peer, self._network)
             return
-        peer = Peer(connection, known, Libp2pTransport(connection, self._network))
-        self.peers[peer_id] = peer
-        self._gossip.attach(peer_id)
+        self._gossip.attach(connection.peer_id)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._gossip.talk, connection)
-                nursery.start_soon(self._get_acquainted, peer)
+                nursery.start_soon(self._conversation.run, peer)
                 await peer.leaving.wait()
                 nursery.cancel_scope.cancel()
             if peer.reason is not None:
                 await say_goodbye(connection, peer.reason, self._network)
         finally:
-            self._part_from(peer)
-
-    def _refusal(self, peer_id: str, known: KnownPeer) -> GoodbyeReason | None:
-        """Why not to keep a new connection."""
-        if known.is_banned(self._clock()):
-            return GoodbyeReason.BANNED
-        is_full = len(self.peers) >= self._options.peer_limit and not known.is_direct
-        # Of two connections to a peer the older one stays.
-        return GoodbyeReason.TOO_MANY_PEERS if is_full or peer_id in self.peers else None
-
-    def _part_from(self, peer: Peer) -> None:
-        peer_id = peer.connection.peer_id
-        del self.peers[peer_id]
-        self._gossip.detach(peer_id)
-        self.book.note_gone(peer_id)
-        if peer.has_joined:
-            self._member.leave(peer.transport)
-        _log(peer, "Peer disconnected")
-
-    # Getting acquainted -------------------------------------------------------------------------
-
-    async def _get_acquainted(self, peer: Peer) -> None:
-        try:
-            await self._exchange_status(peer)
-            if peer.leaving.is_set():
-                return
-            peer.identity = await ask_identity(peer.connection)
-            self._welcome(peer)
-            await self._stay_in_touch(peer)
-        except (RequestFailed, StreamBroken, DecodeError) as error:
-            _log(peer, "Peer does not answer", reason=str(error))
-            self.book.note_dial(peer.connection.peer_id, succeeded=False)
-            peer.leave(GoodbyeReason.FAULT)
-
-    async def _exchange_status(self, peer: Peer) -> None:
-        """Tell and hear where both stand. Raises RequestFailed, DecodeError."""
-        status = await exchange_status(peer.connection, self.status(), self._network)
-        await self._note_status(peer.connection.peer_id, status)
-
-    async def _note_status(self, peer_id: str, status: Status) -> None:
-        peer = self.peers.get(peer_id)
-        if peer is None:
-            return
-        peer.status = status
-        reason = irrelevance(self._network, self._member.heads(), status, self._slot)
-        if reason is not None:
-            _log(peer, "Peer is on another chain", reason=reason)
-            self.book.ban(peer_id, _IRRELEVANT_MS)
-            peer.leave(GoodbyeReason.IRRELEVANT_NETWORK)
-
-    def _welcome(self, peer: Peer) -> None:
-        spoken = peer.identity.protocols
-        serves = {item.protocol_id for item in SERVED if item.kind is not None}
-        self.book.note_dial(peer.connection.peer_id, succeeded=True)
-        # Who does not say what it speaks is asked, and soon known.
-        can_serve = not spoken or bool(serves & spoken)
-        _log(peer, "Peer connected", serves=can_serve)
-        peer.has_joined = True
-        self._member.join(peer.transport, peer.known.score, serves=can_serve)
-
-    async def _stay_in_touch(self, peer: Peer) -> None:
-        for count in range(1, 2**62):
-            await trio.sleep(_PING_SECONDS * self._uniform(0.75, 1.25))
-            self.book.note_useful(peer.connection.peer_id)
-            if count % _PINGS_TO_STATUS == 0:
-                await self._exchange_status(peer)
-            else:
-                await ask(peer.connection, PING_1, self.metadata.seq_number, self._network)
-
-    def _note_goodbye(self, peer_id: str, reason: int) -> None:
-        peer = self.peers.get(peer_id)
-        if peer is None:
-            return
-        _log(peer, "Peer says goodbye", reason=reason)
-        if reason == GoodbyeReason.TOO_MANY_PEERS:
-            self.book.ban(peer_id, _FULL_MS)
-        elif reason not in (GoodbyeReason.CLIENT_SHUTDOWN, GoodbyeReason.FAULT):
-            self.book.ban(peer_id, _UNWANTED_MS)
-        peer.leave(None)
+            self._gossip.detach(connection.peer_id)
+            self.company.part_from(peer)
 
     # What peers do ------------------------------------------------------------------------------
 
@@ -404,48 +334,8 @@ class Node:
             observed=multiaddress_bytes(*connection.remote),
         )
 
-    def _note_offence(self, peer_id: str, offence: str, is_malice: bool) -> None:
-        peer = self.peers.get(peer_id)
-        if peer is None:
-            return
-        _log(peer, "Peer breaks the rules of gossip", reason=offence)
-        now_ms, slot_ms = self._clock(), self._network.slot_duration_ms
-        if is_malice:
-            peer.known.score.note_malformed(now_ms, slot_ms, self._uniform)
-        else:
-            peer.known.score.note_failure(now_ms, slot_ms, self._uniform)
-
-    async def _validate(self, arrival: Arrival) -> Acceptance:
-        peer = self.peers.get(arrival.peer)
-        topic = parse_topic(arrival.message.topic)
-        if peer is None or topic is None:
-            return Acceptance.IGNORE
-        try:
-            if arrival.content is None:
-                raise DecodeError("a message that is not snappy")
-            update = decode_gossip(topic, arrival.content, self._network)
-        except DecodeError as error:
-            self._note_offence(arrival.peer, f"{topic.name}: {error}", is_malice=True)
-            return Acceptance.REJECT
-        if not peer.has_joined or not self._may_push(peer):
-            return Acceptance.IGNORE
-        outcome = await self._member.judge(peer.transport, update)
-        return self._rules.decide(update, outcome, self._clock())
-
-    def _may_push(self, peer: Peer) -> bool:
-        slot = self._slot
-        peer.slot, peer.pushes = slot, peer.pushes + 1 if peer.slot == slot else 1
-        return peer.pushes <= MAX_PUSHES_A_SLOT
-
 
 def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _log(peer: Peer, message: str, **fields: object) -> None:
-    connection = peer.connection
-    about = {"peer": peer.transport.name, "agent": peer.identity.agent or "unknown"}
-    about["way"] = "outbound" if connection.is_outbound else "inbound"
-    _logger.debug(message, extra={"lc": {**about, **fields}})

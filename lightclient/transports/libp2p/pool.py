@@ -116,16 +116,11 @@ class Libp2pPool:
         from lightclient.transports.libp2p.discovery import DiscoveryService
         from lightclient.wire.identity import IdentityKey
 
-        def wanted() -> int:
-            # Whoever can be dialled already is worth a try before others are looked for.
-            missing = options.max_peers - len(node.peers)
-            return missing if len(node.book.to_dial(node.peers, missing)) < missing else 0
-
         return DiscoveryService(
             options.discovery,
             IdentityKey(options.secret),
             network,
-            wanted=wanted,
+            wanted=lambda: node.wanted_candidates,
             on_found=node.book.add_candidate,
             tcp_port=lambda: node.port,
             clock=self._clock,
@@ -171,7 +166,8 @@ def _out_of_its_group() -> Iterator[None]:
 def _silence_libraries() -> None:
     """What peers do is no error of ours; py-libp2p would log it as one, line by line."""
     logger = logging.getLogger("libp2p")
-    if logger.level == logging.NOTSET:
+    # It sets itself to WARNING when it is imported, unless LIBP2P_DEBUG asks for something.
+    if logger.level in (logging.NOTSET, logging.WARNING):
         logger.setLevel(logging.CRITICAL)
 
 

@@ -94,8 +94,13 @@ async def ask(
     request: Any,
     network: Network,
     max_chunks: int | None = None,
+    *,
+    max_bytes: int | None = None,
 ) -> Answer:
     """Make one request.
+
+    Args:
+        max_bytes: the most that all chunks may have together, where many large ones would be legal.
 
     Raises:
         RequestFailed: not a single chunk came, for another reason than a refusal.
@@ -107,7 +112,7 @@ async def ask(
     try:
         with trio.fail_after(deadlines.whole):
             async with _opened(connection, protocol, message) as stream:
-                refusal = await _read(stream, reader, chunks, deadlines.chunk)
+                refusal = await _read(stream, reader, chunks, deadlines.chunk, max_bytes)
     except trio.TooSlowError:
         failure: RequestFailed = NoAnswer(f"no (whole) answer to {protocol.name} in time")
     except ProtocolRefused:
@@ -124,8 +129,13 @@ async def ask(
 
 
 async def _read(
-    stream: Stream, reader: ResponseReader, chunks: list[Chunk], patience: float
+    stream: Stream,
+    reader: ResponseReader,
+    chunks: list[Chunk],
+    patience: float,
+    max_bytes: int | None,
 ) -> ErrorChunk | None:
+    bytes_left = max_bytes
     while True:
         with trio.fail_after(patience):
             event = reader.next_event()
@@ -137,6 +147,10 @@ async def _read(
         if event is None:
             return None
         chunks.append(event)
+        if bytes_left is not None:
+            bytes_left -= len(event.payload)
+            if bytes_left < 0:
+                raise DecodeError(f"an answer of more than {max_bytes} bytes")
 
 
 async def _feed(stream: Stream, reader: ResponseReader) -> None:

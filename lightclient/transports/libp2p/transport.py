@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
@@ -38,6 +39,7 @@ from lightclient.transports.libp2p.requests import (
     ask,
 )
 from lightclient.transports.libp2p.serving import RATE_LIMITED
+from lightclient.wire.blocks import SignedBlock, read_signed_block
 from lightclient.wire.messages import BlocksByRange, UpdatesByRange
 from lightclient.wire.protocols import (
     BEACON_BLOCKS_BY_RANGE_2,
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
 
 _SSZ: Final = "application/octet-stream"
 _NAME_END: Final = 12
+MAX_BYTES_OF_BLOCKS: Final = 64 * 2**20
+"""Of one answer: blocks of a few MB are legal, and rare."""
 
 
 class Libp2pTransport:
@@ -142,25 +146,43 @@ class Libp2pTransport:
             updates.append(value)
         return tuple(updates), None
 
-    async def get_blocks_by_root(self, roots: tuple[bytes, ...]) -> tuple[Chunk, ...]:
-        """Signed blocks as SSZ, each with its fork digest. Raises TransportError."""
-        return await self._blocks(BEACON_BLOCKS_BY_ROOT_2, roots, len(roots))
-
-    async def get_blocks_by_range(self, start_slot: int, count: int) -> tuple[Chunk, ...]:
-        """Signed blocks of ``count`` slots as SSZ, each with its fork digest.
+    async def get_blocks_by_root(self, roots: tuple[bytes, ...]) -> tuple[SignedBlock, ...]:
+        """Blocks that are said to have these roots: whether they do is not checked.
 
         Raises:
             TransportError: nothing usable came.
         """
-        request = BlocksByRange(start_slot, count)
-        return await self._blocks(BEACON_BLOCKS_BY_RANGE_2, request, count)
+        return await self._blocks(BEACON_BLOCKS_BY_ROOT_2, roots, len(roots))
 
-    async def _blocks(self, protocol: Protocol, request: Any, count: int) -> tuple[Chunk, ...]:
-        answer = await self._ask(protocol, request, count)
+    async def get_blocks_by_range(self, start_slot: int, count: int) -> tuple[SignedBlock, ...]:
+        """Blocks of ``count`` slots from ``start_slot``, ascending; unverified beyond that.
+
+        Raises:
+            TransportError: nothing usable came.
+        """
+        protocol = BEACON_BLOCKS_BY_RANGE_2
+        blocks = await self._blocks(protocol, BlocksByRange(start_slot, count), count)
+        slots = [block.slot for block in blocks]
+        is_ascending = all(first < second for first, second in pairwise(slots))
+        if not is_ascending or any(not 0 <= slot - start_slot < count for slot in slots):
+            raise self._failure(MalformedAnswer, f"{protocol.name}: blocks of slots {slots}")
+        return blocks
+
+    async def _blocks(
+        self, protocol: Protocol, request: Any, count: int
+    ) -> tuple[SignedBlock, ...]:
+        answer = await self._ask(protocol, request, count, MAX_BYTES_OF_BLOCKS)
         error = self._end_of(protocol, answer)
-        if error is not None and not answer.chunks:
+        if error is not None and (not answer.chunks or isinstance(error, MalformedAnswer)):
             raise error
-        return answer.chunks
+        try:
+            return tuple(
+                read_signed_block(chunk.context, chunk.payload, self._network)
+                for chunk in answer.chunks
+            )
+        except DecodeError as wrong:
+            reason = f"{protocol.name}: {wrong}"
+        raise self._failure(MalformedAnswer, reason)
 
     async def stream_updates(self) -> AsyncGenerator[PushedUpdate, None]:
         """Nothing: what peers push reaches the client by the pool, whoever was first to tell.
@@ -180,10 +202,14 @@ class Libp2pTransport:
             raise self._end_of(protocol, answer) or self._failure(MalformedAnswer, "empty answer")
         return self._decoded(protocol, answer.chunks[0])
 
-    async def _ask(self, protocol: Protocol, request: Any, count: int = 1) -> Answer:
+    async def _ask(
+        self, protocol: Protocol, request: Any, count: int = 1, max_bytes: int | None = None
+    ) -> Answer:
         await self._wait_for_pace(protocol, count)
         try:
-            return await ask(self._connection, protocol, request, self._network, count)
+            return await ask(
+                self._connection, protocol, request, self._network, count, max_bytes=max_bytes
+            )
         except RequestFailed as error:
             raise self._translated(error) from None
 

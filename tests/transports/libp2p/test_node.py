@@ -22,10 +22,11 @@ from lightclient.transports.libp2p.gossip_rpc import GossipMessage, GossipRPC, e
 from lightclient.transports.libp2p.gossipsub import MESHSUB
 from lightclient.transports.libp2p.identify import IDENTIFY, PING, read_identify
 from lightclient.transports.libp2p.limits import QUOTAS
-from lightclient.transports.libp2p.node import MAX_PUSHES_A_SLOT, Node
+from lightclient.transports.libp2p.node import Node
 from lightclient.transports.libp2p.requests import RequestFailed, ask
 from lightclient.transports.libp2p.serving import RATE_LIMITED
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
+from lightclient.transports.libp2p.validation import MAX_PUSHES_A_SLOT
 from lightclient.wire.gossip import encode_payload
 from lightclient.wire.messages import GoodbyeReason, Status, UpdatesByRange
 from lightclient.wire.protocols import (
@@ -326,7 +327,7 @@ def _said(reason: GoodbyeReason) -> bytes:
 async def test_a_host_that_ends_is_started_again_at_the_same_port(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightclient.transports.libp2p.node._FIRST_RESTART_SECONDS", 0.05)
+    monkeypatch.setattr("lightclient.transports.libp2p.supervision.FIRST_RESTART_SECONDS", 0.05)
     node = make_node(world)
     async with running(node):
         port = node.port

@@ -27,6 +27,8 @@ MESSAGE_DOMAIN_INVALID_SNAPPY: Final = bytes.fromhex("00000000")
 MESSAGE_DOMAIN_VALID_SNAPPY: Final = bytes.fromhex("01000000")
 MAX_MESSAGE_SIZE: Final = max(max_compressed_len(MAX_PAYLOAD_SIZE) + 1024, 2**20)
 """``max_message_size`` of the specification: a whole gossip RPC with its framing."""
+MAX_LIGHT_CLIENT_UPDATE: Final = 2**15
+"""Bytes on the light client's topics; the largest update of any preset has 2 KB."""
 
 FINALITY_UPDATE: Final = "light_client_finality_update"
 OPTIMISTIC_UPDATE: Final = "light_client_optimistic_update"
@@ -79,13 +81,20 @@ def read_message(topic: str | bytes, data: bytes) -> GossipPayload:
     """The id and content of a message: ``compute_message_id``, altair and later.
 
     Never raises: what does not decompress to at most MAX_PAYLOAD_SIZE has an id of its own domain.
+    So has, on the topics of updates, what is larger than any of them: nobody passes it on.
     """
     content: bytes | None
     try:
-        content = decompress_block(data, MAX_PAYLOAD_SIZE)
+        content = decompress_block(data, _most(topic))
     except DecodeError:
         content = None
     return GossipPayload(_message_id(topic, data, content), content)
+
+
+def _most(topic: str | bytes) -> int:
+    named = parse_topic(topic)
+    is_update = named is not None and named.name in TOPIC_KINDS
+    return MAX_LIGHT_CLIENT_UPDATE if is_update else MAX_PAYLOAD_SIZE
 
 
 def _message_id(topic: str | bytes, data: bytes, content: bytes | None) -> bytes:

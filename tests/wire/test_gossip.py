@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lightclient.config import BlobParameters, Network, network_by_name
 from lightclient.wire.gossip import (
     BEACON_BLOCK,
+    MAX_LIGHT_CLIENT_UPDATE,
     MAX_MESSAGE_SIZE,
     OPTIMISTIC_UPDATE,
     Topic,
@@ -120,7 +121,10 @@ def test_what_is_no_snappy_has_an_id_of_its_own_domain() -> None:
 def test_a_bomb_is_not_decompressed_and_has_an_id_all_the_same() -> None:
     for declared in (MAX_PAYLOAD_SIZE + 1, 2**32 - 1, 2**32):
         assert read_message(TOPIC, encode_varint(declared) + b"\x00a").content is None
-    assert read_message(TOPIC, encode_payload(bytes(MAX_PAYLOAD_SIZE))).content is not None
+    blocks = TOPIC.replace("light_client_optimistic_update", "beacon_block")
+    assert read_message(blocks, encode_payload(bytes(MAX_PAYLOAD_SIZE))).content is not None
+    assert read_message(TOPIC, encode_payload(bytes(MAX_LIGHT_CLIENT_UPDATE))).content is not None
+    assert read_message(TOPIC, encode_payload(bytes(MAX_LIGHT_CLIENT_UPDATE + 1))).content is None
     with pytest.raises(ValueError, match="gossip takes"):
         encode_payload(bytes(MAX_PAYLOAD_SIZE + 1))
     assert MAX_MESSAGE_SIZE > MAX_PAYLOAD_SIZE

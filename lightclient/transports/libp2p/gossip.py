@@ -34,7 +34,7 @@ FRAME_SECONDS: Final = 20.0
 RPCS_PER_SECOND: Final = 50
 RPC_BURST: Final = 400
 """Exchanges of a peer that are read; a large one counts as several. A few a second are usual."""
-_PACED_BYTES: Final = 2048
+_PACED_BYTES: Final = 1024
 _MOST_PACED: Final = 2**18
 
 Validator = Callable[[Arrival], Awaitable[Acceptance | None]]

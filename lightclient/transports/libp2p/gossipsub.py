@@ -241,11 +241,18 @@ class Router:
 
     # Messages -----------------------------------------------------------------------------------
 
-    def settle(self, message_id: bytes, *, accept: bool) -> int:
-        """The judgement about an arrival; to how many peers it is forwarded."""
+    def settle(self, message_id: bytes, *, accept: bool, forget: bool = False) -> int:
+        """The judgement about an arrival; to how many peers it is forwarded.
+
+        Args:
+            forget: there was none. Another copy is new then; else whoever is the first to tell a
+                message that is not judged, because it is told too much, would have it unheard.
+        """
         arrival = self._unsettled.pop(message_id, None)
         if arrival is None:
             return 0
+        if forget:
+            self._seen.pop(message_id, None)
         peer = self._peers.get(arrival.peer)
         if peer is not None:
             peer.unsettled -= 1

@@ -218,6 +218,16 @@ def test_a_copy_is_not_judged_again_until_it_is_forgotten() -> None:
     assert len(router.receive("b", GossipRPC(messages=[message()]), 701.0)) == 1
 
 
+def test_a_message_that_was_not_judged_is_as_if_it_had_been_lost() -> None:
+    # Else who may tell nothing more has a message unheard by being the first to tell it.
+    router = make_router("a", "b")
+    router.receive("a", GossipRPC(messages=[message()]), 1.0)
+    router.settle(id_of(message()), accept=False, forget=True)
+    assert len(router.receive("b", GossipRPC(messages=[message()]), 2.0)) == 1
+    router.settle(id_of(message()), accept=False)
+    assert router.receive("a", GossipRPC(messages=[message()]), 3.0) == []
+
+
 def test_what_is_not_snappy_is_told_to_the_judge() -> None:
     router = make_router("a")
     bad = GossipMessage(TOPIC, b"\xff\xff\xff\xff\xff")

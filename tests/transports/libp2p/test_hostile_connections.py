@@ -7,6 +7,7 @@ Everybody else is served meanwhile, memory stays bounded, and who offends is gon
 from __future__ import annotations
 
 import os
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -70,6 +71,25 @@ def memory(most: int) -> Iterator[None]:
     finally:
         tracemalloc.stop()
     assert peak <= most, f"{peak / 1e6:.1f} MB"
+
+
+@contextmanager
+def resident_memory(most: int) -> Iterator[None]:
+    """As :func:`memory` in figures of the system, which cost no time; the growth within."""
+    before = _most_resident()
+    yield
+    grown = _most_resident() - before
+    assert grown <= most, f"{grown / 1e6:.1f} MB"
+
+
+def _most_resident() -> int:
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 # Before an identity is proven -------------------------------------------------------------------

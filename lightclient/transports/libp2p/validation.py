@@ -48,8 +48,8 @@ class GossipValidation:
         self._clock = clock
         self._rules = GossipRules(network)
 
-    async def judge(self, arrival: Arrival) -> Acceptance:
-        """What to do with a message that just came."""
+    async def judge(self, arrival: Arrival) -> Acceptance | None:
+        """What to do with a message that just came; None if it could not be judged."""
         peer = self._peers.get(arrival.peer)
         topic = parse_topic(arrival.message.topic)
         if peer is None or topic is None:
@@ -64,12 +64,12 @@ class GossipValidation:
             self._on_offence(arrival.peer, f"{topic.name}: {error}", True)
             return Acceptance.REJECT
 
-    async def _judge_update(self, peer: Peer, topic: Topic, content: bytes) -> Acceptance:
+    async def _judge_update(self, peer: Peer, topic: Topic, content: bytes) -> Acceptance | None:
         update = decode_gossip(topic, content, self._network)
         if not self._may_push(peer):
-            return Acceptance.IGNORE
+            return None
         outcome = await self._member.judge(peer.transport, update)
-        return self._rules.decide(update, outcome, self._clock())
+        return None if outcome is None else self._rules.decide(update, outcome, self._clock())
 
     def _take_block(self, peer: Peer, topic: Topic, content: bytes) -> Acceptance:
         if self._may_push(peer):

@@ -16,10 +16,13 @@ from functools import wraps
 from typing import Any
 
 UNMEASURED = (
+    "beacon/test_spec_vectors.py",
+    "benchmarks",
     "cli/test_spec_vectors.py",
     "client/test_many_providers.py",
     "field_notes",
     "fuzz",
+    "protocol/test_bit_flips.py",
     "soak",
     "test_vectors.py",
 )

@@ -128,6 +128,20 @@ class EventLoop:
             future.cancel()
 
 
+async def await_future(future: Future[T]) -> T:
+    """Await what happens in another thread; to be cancelled cancels it there."""
+    done, wake = anyio.Event(), _current_call_soon()
+    future.add_done_callback(lambda _: wake(done.set))
+    try:
+        await done.wait()
+    except anyio.get_cancelled_exc_class():
+        future.cancel()
+        with anyio.CancelScope(shield=True):
+            await done.wait()
+        raise
+    return future.result()
+
+
 def _current_call_soon() -> _CallSoon:
     """What has a function called in the running event loop, from any thread."""
     if sniffio.current_async_library() == "trio":

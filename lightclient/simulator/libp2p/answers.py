@@ -7,7 +7,7 @@ chain's view that the faults leave; blocks are served besides.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -51,7 +51,9 @@ class FaultyResponder(Responder):
     slot: Callable[[], int]
     requests: Counter[str] = field(default_factory=Counter)
 
-    async def _chunks(self, protocol: Protocol, request: Any, peer_id: str) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, protocol: Protocol, request: Any, peer_id: str
+    ) -> AsyncGenerator[bytes, None]:
         self.requests[protocol.name] += 1
         if protocol is GOODBYE_1:
             # Heard whatever happens to the answer: it is how a peer learns what it did.

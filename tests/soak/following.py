@@ -28,6 +28,8 @@ _WAKINGS_A_DAY = 3
 _MEGABYTE = 1 << 20
 _TOLERATED_GROWTH_BYTES = 8 * _MEGABYTE
 """Of the whole process: the simulated chain remembers each epoch and each committee."""
+_SETTLED_AFTER_DAYS = 7
+"""What may hold so much and no more is full by then: records of conflicts, committees, measures."""
 _TOLERATED_OWN_GROWTH_BYTES = _MEGABYTE // 4
 
 
@@ -56,13 +58,17 @@ class LongResult:
 
     @property
     def memory_growth(self) -> int:
-        """Bytes of the process from the end of the third day to the end."""
-        return self.memory[-1][1] - self.memory[2][1] if len(self.memory) > 3 else 0
+        """Bytes of the process from the end of the first week to the end."""
+        return self._growth(1)
 
     @property
     def own_growth(self) -> int:
         """Bytes of the client, likewise."""
-        return self.memory[-1][2] - self.memory[2][2] if len(self.memory) > 3 else 0
+        return self._growth(2)
+
+    def _growth(self, column: int) -> int:
+        settled = self.memory[_SETTLED_AFTER_DAYS - 1 :]
+        return int(settled[-1][column] - settled[0][column]) if settled else 0
 
     def told(self) -> str:
         """For people."""
@@ -77,9 +83,9 @@ class LongResult:
             )
         if self.memory:
             growth = self.memory_growth / _MEGABYTE
-            own = self.own_growth / _MEGABYTE
+            held = self.own_growth / _MEGABYTE
             lines.append(
-                f"  growth after the third day: {growth:+.1f} MB, {own:+.2f} MB of its own"
+                f"  growth after the first week: {growth:+.1f} MB, {own:+.2f} MB of its own"
             )
         return "\n".join([*lines, *self.violations[:5]])
 

@@ -37,7 +37,7 @@ def test_surroundings_and_the_event_loop_do_not_count() -> None:
 
 
 def test_a_client_that_grows_is_found_out() -> None:
-    steady = [(float(day), 50 * _MEGABYTE, _MEGABYTE) for day in range(5)]
+    steady = [(float(day), 50 * _MEGABYTE, _MEGABYTE) for day in range(9)]
     growing = [(day, process, own + int(day) * _MEGABYTE // 2) for day, process, own in steady]
     result = Result(seed=1)
     assert LongResult(result, 0, 0, steady).violations == []

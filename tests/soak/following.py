@@ -85,7 +85,7 @@ class LongResult:
             growth = self.memory_growth / _MEGABYTE
             held = self.own_growth / _MEGABYTE
             lines.append(
-                f"  growth after the first week: {growth:+.1f} MB, {own:+.2f} MB of its own"
+                f"  growth after the first week: {growth:+.1f} MB, {held:+.2f} MB of its own"
             )
         return "\n".join([*lines, *self.violations[:5]])
 

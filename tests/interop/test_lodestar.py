@@ -30,7 +30,7 @@ pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 import anyio
 import anyio.to_thread
 
-from lightclient.client import LightClient
+from lightclient.client import LightClient, SyncState
 from lightclient.containers import decode_json, encode_ssz
 from lightclient.sync import VerifiedHeader
 from lightclient.transports.libp2p.addresses import parse_peer_address
@@ -57,6 +57,7 @@ Tell = Callable[[str], None]
 ATTEMPTS = 3
 """At a chain that finalizes in time, which one with such short slots does not on a busy machine."""
 SLOTS_TO_FOLLOW = 5
+MINUTES = float(os.environ.get("LIGHTCLIENT_INTEROP_MINUTES", "0"))
 PATIENCE_SECONDS = 200
 WAYS = (("libp2p",), ("rest",), ("libp2p", "rest"))
 UNEASE = ("rate limit", "goodbye", "disconnected", "Irrelevant")
@@ -333,6 +334,30 @@ async def test_it_is_followed_when_it_was_the_one_that_dialled(
         await assert_at_ease(followed, caplog.text)
         peers = await anyio.to_thread.run_sync(chain.node.connections, ours.peer_id)
         assert peers == [("connected", "outbound")]
+
+
+@pytest.mark.skipif(MINUTES == 0, reason="follows for LIGHTCLIENT_INTEROP_MINUTES, if that is set")
+@pytest.mark.timeout(60 * MINUTES + 900)
+@pytest.mark.anyio
+async def test_it_is_at_ease_with_who_follows_it_for_long(
+    chain: Chain, caplog: pytest.LogCaptureFixture, told: Tell
+) -> None:
+    caplog.set_level(logging.DEBUG, "lightclient.libp2p")
+    async with (
+        following(chain, ("libp2p",)) as by_peers,
+        following(chain, ("rest",)) as by_rest,
+        following(chain, ("libp2p", "rest")) as by_both,
+    ):
+        await anyio.sleep(60 * MINUTES)
+        for each in (by_peers, by_rest, by_both):
+            told(each.figures())
+            assert each.client.status.state is SyncState.SYNCED
+            assert not each.client.measures.rules
+            await assert_true_to_the_node(each)
+        for each in (by_peers, by_both):
+            asked = await anyio.to_thread.run_sync(chain.node.requests, each.ours.peer_id)
+            told(f"the node counts {dict(asked)}")
+            await assert_at_ease(each, caplog.text)
 
 
 # --- the program ----------------------------------------------------------------------------------

@@ -287,6 +287,7 @@ class Switchboard:
             with trio.fail_after(NEGOTIATION_SECONDS):
                 protocol = await multistream.accept(stream, self._protocols)
             await self._serve_stream(connection, protocol, stream)
+            await stream.part()
         except Exception as error:  # noqa: BLE001 - ends this stream alone
             _logger.debug(
                 "Stream given up", extra=_fields(peer=connection.peer_id, reason=_reason(error))

@@ -127,7 +127,18 @@ class GuardedYamux(Yamux):
             stream = await super().accept_stream()
             if len(self.streams) <= MAX_STREAMS:
                 return stream
-            await stream.reset()
+            await reset_stream(stream)
+
+    def forget(self, stream_id: int) -> None:
+        """Drop what is held of a stream that was given up, and wake whoever still reads it.
+
+        As it comes it keeps, and goes on to fill, what nobody has read of it.
+        """
+        self.streams.pop(stream_id, None)
+        self.stream_buffers.pop(stream_id, None)
+        event = self.stream_events.pop(stream_id, None)
+        if event is not None:
+            event.set()
 
 
 class GuardedMplex(Mplex):
@@ -186,7 +197,17 @@ async def reset_stream(stream: IMuxedStream) -> None:
         if is_remote_closed and not stream.event_local_closed.is_set():
             tag = HeaderTags.ResetInitiator if stream.is_initiator else HeaderTags.ResetReceiver
             await stream.muxed_conn.send_message(tag, None, stream.stream_id)
-    await stream.reset()
+    conn = stream.muxed_conn
+    if not isinstance(stream, YamuxStream) or not isinstance(conn, GuardedYamux):
+        await stream.reset()
+        return
+    event = conn.stream_events.get(stream.stream_id)
+    try:
+        await stream.reset()
+    finally:
+        conn.forget(stream.stream_id)
+        if event is not None:
+            event.set()
 
 
 def was_reset(stream: IMuxedStream) -> bool:

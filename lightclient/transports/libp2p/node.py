@@ -121,6 +121,7 @@ class Node:
             light_client=options.light_client,
             on_status=self.company.note_status,
             on_goodbye=self.company.note_goodbye,
+            on_offence=self.company.note_offence,
         )
         self._switchboard = self._new_switchboard()
 

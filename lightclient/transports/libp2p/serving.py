@@ -7,7 +7,8 @@ when it is an error.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,9 +56,12 @@ RATE_LIMITED: Final = 139
 """Result code that clients have agreed on for a peer that asks too often."""
 MAX_AT_ONCE: Final = 8
 """Requests of a peer that are answered at the same time."""
+MAX_IN_VAIN: Final = 16
+"""Requests of a peer one after the other that were none or came too fast: it will not stop."""
+UPDATES_AT_ONCE: Final = 8
+"""Updates that are asked of their source at a time: a peer may never take what it asked for."""
 REQUEST_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
-_PARTING_SECONDS: Final = 5.0
 
 
 class _Refusal(Exception):
@@ -74,10 +78,12 @@ class Client:
 
     Attributes:
         answering: its requests that are being answered.
+        in_vain: how many of its last requests were refused for how they were made.
     """
 
     limiter: RateLimiter = field(default_factory=RateLimiter)
     answering: int = 0
+    in_vain: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +94,8 @@ class Responder:
         status, metadata: what to say of ourselves.
         light_client: None while we serve nothing.
         on_status: awaited with a peer's status. on_goodbye: called with a peer's reason.
+        on_offence: called with a peer, what it did that no honest one does, and whether that can be
+            nothing but malice.
     """
 
     network: Network
@@ -96,6 +104,7 @@ class Responder:
     light_client: LightClientData | None
     on_status: Callable[[str, Status], Awaitable[None]]
     on_goodbye: Callable[[str, int], None]
+    on_offence: Callable[[str, str, bool], None] = lambda *_: None
 
     async def serve(self, client: Client, protocol_id: str, stream: Stream) -> None:
         """Answer the request on a stream. Raises StreamBroken, trio.TooSlowError."""
@@ -107,25 +116,38 @@ class Responder:
             await self._answer(client, protocol, stream)
         finally:
             client.answering -= 1
-        await _part(stream)
+        await stream.part()
 
     async def _answer(self, client: Client, protocol: Protocol, stream: Stream) -> None:
         try:
             with trio.fail_after(REQUEST_SECONDS):
                 request = await _read_request(protocol, stream)
             self._check_rate(client, protocol, request)
+            client.in_vain = 0
+            made = self._chunks(protocol, request, stream.peer_id)
             with trio.fail_after(ANSWER_SECONDS):
-                async for chunk in self._chunks(protocol, request, stream.peer_id):
-                    await stream.write(chunk)
+                async with aclosing(made) as chunks:
+                    async for chunk in chunks:
+                        await stream.write(chunk)
         except DecodeError as error:
+            self._note_in_vain(client, stream.peer_id)
             await _send_error(stream, ResultCode.INVALID_REQUEST, str(error))
         except _Refusal as refusal:
+            if refusal.code == RATE_LIMITED:
+                self._note_in_vain(client, stream.peer_id)
             await _send_error(stream, refusal.code, str(refusal))
         except (StreamBroken, trio.TooSlowError):
             raise
         except Exception:
             _logger.exception("A request of a peer could not be answered: this is a fault")
             await _send_error(stream, ResultCode.SERVER_ERROR, "internal error")
+
+    def _note_in_vain(self, client: Client, peer_id: str) -> None:
+        client.in_vain += 1
+        if client.in_vain >= MAX_IN_VAIN:
+            self.on_offence(
+                peer_id, f"{client.in_vain} requests in vain, one after the other", True
+            )
 
     @staticmethod
     def _check_rate(client: Client, protocol: Protocol, request: Any) -> None:
@@ -135,10 +157,13 @@ class Responder:
         if not client.limiter.take(protocol.name, trio.current_time(), tokens):
             raise _Refusal(RATE_LIMITED, "asked too often")
 
-    async def _chunks(self, protocol: Protocol, request: Any, peer_id: str) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, protocol: Protocol, request: Any, peer_id: str
+    ) -> AsyncGenerator[bytes, None]:
         if protocol.kind is not None:
-            for value in await self._objects(protocol, request):
-                yield encode_chunk(encode_ssz(value), self._digest(value))
+            async with aclosing(self._objects(protocol, request)) as values:
+                async for value in values:
+                    yield encode_chunk(encode_ssz(value), self._digest(value))
             return
         assert protocol.response is not None
         reply = await self._reply(protocol, request, peer_id)
@@ -154,14 +179,20 @@ class Responder:
             return request
         return self.metadata() if protocol.name == METADATA_2.name else self.metadata().seq_number
 
-    async def _objects(self, protocol: Protocol, request: Any) -> Sequence[LightClientObject]:
+    async def _objects(
+        self, protocol: Protocol, request: Any
+    ) -> AsyncGenerator[LightClientObject, None]:
         source = self.light_client
         if source is None:
             raise _Refusal(ResultCode.RESOURCE_UNAVAILABLE, "serves no light client data")
         value: LightClientObject | None
         if protocol is LIGHT_CLIENT_UPDATES_BY_RANGE_1:
-            count = min(request.count, MAX_REQUEST_LIGHT_CLIENT_UPDATES)
-            return (await source.updates(request.start_period, count))[:count]
+            end = request.start_period + min(request.count, MAX_REQUEST_LIGHT_CLIENT_UPDATES)
+            for start in range(request.start_period, end, UPDATES_AT_ONCE):
+                count = min(UPDATES_AT_ONCE, end - start)
+                for update in (await source.updates(start, count))[:count]:
+                    yield update
+            return
         if protocol is LIGHT_CLIENT_BOOTSTRAP_1:
             value = await source.bootstrap(request)
         elif protocol is LIGHT_CLIENT_FINALITY_UPDATE_1:
@@ -170,7 +201,7 @@ class Responder:
             value = await source.optimistic_update()
         if value is None:
             raise _Refusal(ResultCode.RESOURCE_UNAVAILABLE, "not available")
-        return [value]
+        yield value
 
     def _digest(self, value: LightClientObject) -> bytes:
         epoch = self.network.compute_epoch_at_slot(value.main_header.beacon.slot)
@@ -192,12 +223,3 @@ async def _read_request(protocol: Protocol, stream: Stream) -> Any:
 async def _send_error(stream: Stream, code: int, message: str) -> None:
     with trio.move_on_after(REQUEST_SECONDS):
         await stream.write(encode_error(code, message))
-
-
-async def _part(stream: Stream) -> None:
-    """Close, and let the peer read to the end before the stream is forgotten."""
-    await stream.close()
-    with trio.move_on_after(_PARTING_SECONDS):
-        while await stream.read():
-            pass
-    await stream.reset()

@@ -16,6 +16,7 @@ from lightclient.transports.libp2p.muxers import reset_stream, was_reset
 
 READ_SIZE: Final = 65536
 _END_SECONDS: Final = 0.25
+_PARTING_SECONDS: Final = 5.0
 
 
 class StreamBroken(Exception):
@@ -34,6 +35,7 @@ class Stream:
         self.peer_id = peer_id
         self._has_read_all = False
         self._has_written_all = False
+        self._is_given_up = False
 
     async def read(self, n: int = READ_SIZE) -> bytes:
         """At most ``n`` bytes; none at the end.
@@ -74,6 +76,18 @@ class Stream:
         with suppress(StreamBroken):
             await self.close_write()
 
+    async def part(self) -> None:
+        """Close, and let the peer read to the end before the stream is forgotten. Never raises."""
+        if self._is_given_up:
+            return
+        with suppress(StreamBroken):
+            if not self._has_written_all:
+                await self.close_write()
+            with trio.move_on_after(_PARTING_SECONDS):
+                while not self._has_read_all:
+                    await self.read()
+        await self.reset()
+
     async def finish(self) -> None:
         """Close after what was needed has been read; the peer's end is awaited a moment only.
 
@@ -92,8 +106,9 @@ class Stream:
         Nothing is sent if both sides have ended it: js-libp2p disconnects from who names streams
         that are no more a few times in a second.
         """
-        if self._has_read_all and self._has_written_all:
+        if self._is_given_up or (self._has_read_all and self._has_written_all):
             return
+        self._is_given_up = True
         with trio.CancelScope(shield=True), trio.move_on_after(1), suppress(Exception):
             await reset_stream(self._muxed)
 

@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all it takes; each sets up .venv on its first run.
 # PYTHON=/path/to/python chooses the interpreter; PYTEST_ARGS=, BENCH_ARGS=, ORACLE_ARGS= and
-# FUZZ_ARGS= pass options on.
+# FUZZ_ARGS= and FUZZ_P2P_ARGS= pass options on.
 
 SHELL = /bin/sh
 VENV = .venv
@@ -10,16 +10,17 @@ BENCH_ARGS =
 ORACLE_ARGS =
 SOAK_ARGS =
 FUZZ_ARGS =
+FUZZ_P2P_ARGS =
 # Tests replace what a module imported (monkeypatch); a cache of their own for options of their own.
 MYPY_TESTS = --explicit-package-bases --implicit-reexport --cache-dir .mypy_cache/tests tests
 # Given on the command line or in the environment; .ci/setup looks for one otherwise.
 export PYTHON
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint format bench bench-peers oracle soak fuzz interop vectors clean setup-demo setup-test
+.PHONY: help demo test lint format bench bench-peers oracle soak fuzz fuzz-p2p interop vectors clean setup-demo setup-test
 
 help: ## say what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: setup-demo ## a light client follows a simulated chain through every fork (no network needed)
 	@$(VENV)/bin/nimbus-light-client demo
@@ -52,6 +53,9 @@ oracle: ## compare with the executable specification, one minute (from PyPI; ORA
 
 fuzz: setup-test ## fuzz every decoder and the processor, two minutes (FUZZ_ARGS="--seconds N --target T")
 	@.ci/fuzz $(FUZZ_ARGS)
+
+fuzz-p2p: setup-test ## attack a live libp2p node at every layer, one hour (FUZZ_P2P_ARGS="--seconds N --seed N")
+	@.ci/fuzz-p2p $(FUZZ_P2P_ARGS)
 
 soak: setup-test ## a thousand simulated worlds, a year, a thousand kills: ten minutes (SOAK_ARGS="--seed N")
 	@$(PY) -m tests.soak $(SOAK_ARGS)

@@ -69,7 +69,7 @@ class TestOnSockets:
         told = dict(re.findall(r"^peer \d \((\w+); libp2p:\w+\)\n  did: (.*)$", out, re.MULTILINE))
         assert told["honest"] == "nothing wrong"
         assert "forged_" in told["forger"]
-        assert "length_lie" in told["breaker"]
+        assert "cut_gossip" in told["breaker"]
         assert "wrong_network" in told["stranger"]
         assert "silent" in told["mute"]
         assert "junk_gossip" in told["spammer"]

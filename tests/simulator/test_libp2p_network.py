@@ -72,6 +72,7 @@ async def follow(network: SimulatedNetwork, chain: SimulatedChain) -> Witness:
                 and behind is not None
                 and behind <= 4
                 and all(peer.tally.goodbyes for peer in hostile)
+                and all(peer.tally.met for peer in network.peers)
             )
 
         await until(is_done, 60)

@@ -295,7 +295,7 @@ async def test_a_stranger_says_so_by_its_fork_digest(world: World) -> None:
     assert irrelevance(world.network, Heads(), status, SLOT)
 
 
-@pytest.mark.parametrize("role", ["spammer", "stranger", "mute"])
+@pytest.mark.parametrize("role", ["spammer", "breaker", "stranger", "mute"])
 async def test_a_node_of_ours_parts_from_it_with_the_reason(
     world: World, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,7 +308,7 @@ async def test_a_node_of_ours_parts_from_it_with_the_reason(
             await until(lambda: peer.tally.met, 10)
 
             def gossips() -> bool:
-                if role == "spammer" and _is_heard(peer, local, SLOT):
+                if role in ("spammer", "breaker") and _is_heard(peer, local, SLOT):
                     local.go_to(local.slot + 1)
                 return bool(peer.tally.goodbyes)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -63,8 +64,9 @@ class FaultyResponder(Responder):
             await episode.before()
             content = await self._content(protocol, request, peer_id, episode)
             answer = episode.answer(Answer(200, {}, content))
-            async for piece in episode.body(_in_one(answer.body)):
-                yield piece
+            async with aclosing(episode.body(_in_one(answer.body))) as pieces:
+                async for piece in pieces:
+                    yield piece
         except Refusal as refusal:
             yield encode_error(_code_of(refusal), refusal.message)
         except ConnectionLost:

@@ -71,6 +71,18 @@ class JunkGossip(GossipFault):
         return [*junk, *messages]
 
 
+class CutGossip(GossipFault):
+    """Messages whose end is missing."""
+
+    name = "cut_gossip"
+
+    def messages(self, messages: list[GossipMessage], view: ChainView) -> list[GossipMessage]:
+        return [
+            GossipMessage(message.topic, message.data[: self.rng.randrange(len(message.data))])
+            for message in messages
+        ]
+
+
 class MisplacedGossip(GossipFault):
     """Near a fork the other side's digest in the topic: true objects where they do not belong."""
 
@@ -122,7 +134,7 @@ _OF_SERVERS: Final = (
     *(kind.name for kind in FORGING.values()),
 )
 PEER_FAULTS: Final[dict[str, type[Fault]]] = {
-    **{kind.name: kind for kind in (LengthLie, JunkGossip, MisplacedGossip)},
+    **{kind.name: kind for kind in (LengthLie, JunkGossip, CutGossip, MisplacedGossip)},
     **{name: FAULTS[name] for name in _OF_SERVERS},
 }
 """Every fault that a peer can have, by its stable name."""

@@ -70,8 +70,13 @@ ROLES: Final = {
         ),
         Role(
             "breaker",
-            "breaks answers off, resets streams, lies about lengths",
-            (("truncated_body", 0.5), ("resetting_mid_body", 0.3), ("length_lie", 1.0)),
+            "breaks answers and gossip off, resets streams, lies about lengths",
+            (
+                ("truncated_body", 0.5),
+                ("resetting_mid_body", 0.3),
+                ("length_lie", 1.0),
+                ("cut_gossip", 1.0),
+            ),
             _BAD,
         ),
         Role(

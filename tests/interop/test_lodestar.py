@@ -37,7 +37,9 @@ from lightclient.transports.libp2p.addresses import parse_peer_address
 from lightclient.transports.libp2p.node import Node
 from lightclient.transports.libp2p.options import Libp2pOptions
 from lightclient.transports.libp2p.pool import Libp2pPool
+from lightclient.transports.libp2p.requests import ask
 from lightclient.wire.gossip import LIGHT_CLIENT_TOPICS, TOPIC_KINDS
+from lightclient.wire.protocols import LIGHT_CLIENT_FINALITY_UPDATE_1
 from tests.interop.lodestar.node import (
     CAPELLA_EPOCH,
     FOLDER,
@@ -336,6 +338,25 @@ async def test_it_is_followed_when_it_was_the_one_that_dialled(
         assert peers == [("connected", "outbound")]
 
 
+@pytest.mark.anyio
+async def test_who_asks_too_often_is_seen_to_be_ill_at_ease(chain: Chain) -> None:
+    """What the tests above would see if our pace were too quick: the limits are real."""
+    async with following(chain, ("libp2p",)) as followed:
+        with anyio.fail_after(30):
+            await followed.client.wait_until_synced()
+        [peer] = followed.ours.peers.values()
+        answers = [
+            await ask(peer.connection, LIGHT_CLIENT_FINALITY_UPDATE_1, None, chain.node.network)
+            for _ in range(4)
+        ]
+        refusal = answers[-1].refusal
+        assert refusal is not None
+        assert "RATE_LIMITED" in refusal.text
+        lines = await anyio.to_thread.run_sync(chain.node.log_of, followed.ours.peer_id)
+        assert any("rate limit" in line for line in lines)
+        assert await anyio.to_thread.run_sync(chain.node.score, followed.ours.peer_id) < 0
+
+
 @pytest.mark.skipif(MINUTES == 0, reason="follows for LIGHTCLIENT_INTEROP_MINUTES, if that is set")
 @pytest.mark.timeout(60 * MINUTES + 900)
 @pytest.mark.anyio
@@ -390,7 +411,8 @@ def test_the_program_catches_up_and_follows(
     heads: list[dict[str, Any]] = []
     slots: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "127.0.0.1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

@@ -198,9 +198,10 @@ async def test_the_client_ends_or_goes_on_as_it_was_told(
             async with client:
                 await client.wait_until_synced()
                 other.is_lying = True
-                await until(lambda: client.conflicts)
                 if policy == "halt":
                     await client.run()
+                # Said when the evidence is on disk.
+                await until(lambda: "Conflicting headers" in caplog.text, seconds=30)
         except ConflictingHeaders as error:
             failure = error
     assert client.conflicts

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.measuring import make_scenery_quickly, measuring
+from tests.measuring import measuring
+from tests.scenery import leave_scenery_unmeasured, remember_scenery, scenery_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SHARED = CHECKOUT.parent / "shared"
@@ -31,12 +32,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 
 def pytest_sessionstart() -> None:
-    make_scenery_quickly()
+    remember_scenery()
+    leave_scenery_unmeasured()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with measuring(item.path.relative_to(CHECKOUT / "tests").as_posix()):
+    test = item.path.relative_to(CHECKOUT / "tests").as_posix()
+    with scenery_of(test), measuring(test):
         return (yield)
 
 

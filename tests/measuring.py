@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import Any
 
 UNMEASURED = (
     "beacon/test_spec_vectors.py",
@@ -27,23 +25,11 @@ UNMEASURED = (
     "test_vectors.py",
 )
 """Tests, by folder or file in ``tests/``, that coverage does not look at."""
-_ABOUT_CHAINS = "simulator/test_chain.py"
-_MAKING = (
-    "__init__",
-    "advance_to",
-    "best_update",
-    "bootstrap",
-    "update_attesting",
-    "update_signed_by",
-)
-
-
-class _Scenery:
-    measured = False
 
 
 @contextmanager
-def _untraced() -> Iterator[None]:
+def unmeasured() -> Iterator[None]:
+    """Leave out what this thread does while the block runs."""
     # Entering and leaving each miss as many returns and calls, so that coverage's count is right.
     tracer = sys.gettrace()
     sys.settrace(None)
@@ -55,40 +41,16 @@ def _untraced() -> Iterator[None]:
 
 @contextmanager
 def measuring(test: str) -> Iterator[None]:
-    """Measure what a test is about while the block runs; ``test``: its file, below ``tests/``."""
+    """Measure, or not, the test in a file, relative to ``tests/``, while the block runs."""
     if sys.gettrace() is None:
         yield
     elif any(test == name or test.startswith(f"{name}/") for name in UNMEASURED):
         tracer_of_threads = threading.gettrace()
         threading.settrace(None)
         try:
-            with _untraced():
+            with unmeasured():
                 yield
         finally:
             threading.settrace(tracer_of_threads)
     else:
-        _Scenery.measured = test == _ABOUT_CHAINS
-        try:
-            yield
-        finally:
-            _Scenery.measured = False
-
-
-def _as_scenery(made: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(made)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        if _Scenery.measured:
-            return made(*args, **kwargs)
-        with _untraced():
-            return made(*args, **kwargs)
-
-    return run
-
-
-def make_scenery_quickly() -> None:
-    """Have simulated chains made without coverage wherever they are not what is tested."""
-    if sys.gettrace() is not None:
-        from lightclient.simulator import SimulatedChain
-
-        for name in _MAKING:
-            setattr(SimulatedChain, name, _as_scenery(getattr(SimulatedChain, name)))
+        yield

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from lightclient.simulator import SimulatedChain, simulated_network
-from tests.measuring import UNMEASURED, make_scenery_quickly, measuring
+from tests.measuring import UNMEASURED, measuring
+from tests.scenery import ABOUT_CHAINS, leave_scenery_unmeasured, scenery_of
 
 
 class Tracer:
@@ -38,7 +39,7 @@ def tracing() -> Iterator[Tracer]:
                 patch.setattr(SimulatedChain, name, value)  # to be put back at the end
         sys.settrace(made)
         threading.settrace(made)
-        make_scenery_quickly()
+        leave_scenery_unmeasured()
         try:
             yield made
             assert sys.gettrace() is threading.gettrace() is made
@@ -68,7 +69,8 @@ def test_a_rooms_test_is_measured_but_for_its_chains() -> None:
 
 
 def test_chains_are_measured_where_they_are_tested() -> None:
-    with tracing() as tracer, measuring("simulator/test_chain.py"):
+    test = "simulator/test_chain.py"
+    with tracing() as tracer, scenery_of(test), measuring(test):
         play()
     assert {"measured_here", "_add_block"} <= tracer.entered
 
@@ -89,4 +91,5 @@ def test_a_failure_leaves_the_tracer_as_it_was() -> None:
 
 
 def test_all_that_is_left_out_is_there(checkout: Path) -> None:
-    assert [name for name in UNMEASURED if not (checkout / "tests" / name).exists()] == []
+    named = (*UNMEASURED, *ABOUT_CHAINS)
+    assert [name for name in named if not (checkout / "tests" / name).exists()] == []

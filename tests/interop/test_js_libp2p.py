@@ -113,8 +113,8 @@ async def test_each_dials_the_other_and_both_learn_whom_they_met(
             assert learned["remote"] == node.peer_id
             assert learned["agent"] == "ours/1"
             assert LIGHT_CLIENT_BOOTSTRAP_1.protocol_id in learned["protocols"]
-            for _ in range(3):
-                assert await theirs.order("ping", to=node.peer_id) >= 0
+            # Not often: js-libp2p holds it against us on mplex if we answer its closing.
+            assert await theirs.order("ping", to=node.peer_id) >= 0
             assert await _pings(peer.connection)
             assert not theirs.told("disconnected")
 

@@ -148,7 +148,7 @@ const ORDERS = {
       connectionMonitor: { pingInterval: 1000, pingTimeout: { minTimeout: 20000 } },
       services: {
         identify: identify({ agentVersion: "interop/1" }),
-        ping: ping(),
+        ping: ping({ maxOutboundStreams: 16 }),
         pubsub: router({ lazy, signed }),
       },
     });

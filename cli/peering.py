@@ -49,6 +49,7 @@ def make_pool(options: dict[str, Any], network: Network) -> Libp2pPool:
             discovery=discovery,
             max_peers=options["max_peers"],
             hard_max_peers=options["hard_max_peers"],
+            directory=_directory(options),
             agent=options["agent_string"] or f"lightclient/{__version__}",
         )
     )
@@ -58,6 +59,10 @@ def _secret(options: dict[str, Any]) -> bytes:
     if options["data_dir"] is None or options["ephemeral_identity"]:
         return new_identity().secret
     return load_identity(Path(options["data_dir"])).secret
+
+
+def _directory(options: dict[str, Any]) -> Path | None:
+    return None if options["data_dir"] is None else Path(options["data_dir"])
 
 
 def _external_address(nat: str | None) -> str | None:
@@ -72,11 +77,10 @@ def _discovery(options: dict[str, Any], network: Network) -> DiscoveryOptions:
     named = [("--bootstrap-node", text) for text in options["bootstrap_node"]]
     named += [("--bootstrap-file", text) for text in _lines(options["bootstrap_file"])]
     records = [_record(where, text) for where, text in named]
-    directory = None if options["data_dir"] is None else Path(options["data_dir"])
     return DiscoveryOptions(
         udp_port=options["udp_port"],
         bootstrap_nodes=(*records, *bootstrap_records(network.bootstrap_nodes)),
-        directory=directory,
+        directory=_directory(options),
         learns_address=options["nat"] != "none",
     )
 

@@ -7,7 +7,8 @@ before it is passed on to others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lightclient.config.network import Network
@@ -53,6 +54,20 @@ class PoolMember(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """What a pool looks like, in plain numbers for metrics.
+
+    Attributes:
+        peers: providers and others that are connected now.
+        gauges: other states now, by name. counters: counts since the start, by name.
+    """
+
+    peers: int = 0
+    gauges: Mapping[str, float] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
 class TransportPool(Protocol):
     """Providers that come and go."""
 
@@ -67,4 +82,8 @@ class TransportPool(Protocol):
         Raises:
             LightClientError: what waiting will not mend, such as an address in use.
         """
+        ...
+
+    def figures(self) -> PoolFigures:
+        """What it looks like now. May be called from any thread."""
         ...

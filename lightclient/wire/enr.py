@@ -29,7 +29,7 @@ MAX_RECORD_SIZE: Final = 300
 """Bytes of a record, EIP-778."""
 _PREFIX: Final = "enr:"
 _MAX_TEXT: Final = len(_PREFIX) + (MAX_RECORD_SIZE * 4 + 2) // 3
-_MAX_SEQUENCE: Final = 2**64 - 1
+MAX_SEQUENCE: Final = 2**64 - 1
 
 Address: TypeAlias = tuple[str, int]
 """IP address as text (IPv4 or IPv6) and port."""
@@ -215,7 +215,7 @@ def sign_record(key: IdentityKey, sequence: int, entries: Mapping[bytes, Item]) 
     Raises:
         ValueError: the record would be longer than MAX_RECORD_SIZE.
     """
-    if not 0 <= sequence <= _MAX_SEQUENCE:
+    if not 0 <= sequence <= MAX_SEQUENCE:
         raise ValueError(f"a sequence number of {sequence}")
     whole = {**entries, b"id": b"v4", b"secp256k1": key.public_key}
     whole = {name: whole[name] for name in sorted(whole)}

@@ -24,7 +24,7 @@ from lightclient.errors import ListenError
 from lightclient.transports.libp2p.addresses import PeerAddress, address_of_record
 from lightclient.transports.libp2p.known_nodes import MAX_KEPT, KnownNodes
 from lightclient.transports.libp2p.options import DiscoveryOptions
-from lightclient.transports.libp2p.own_record import OwnRecord
+from lightclient.transports.libp2p.own_record import OwnRecord, RecordFile
 from lightclient.transports.libp2p.udp import (
     READS_PER_TURN,
     TURN_SECONDS,
@@ -135,6 +135,8 @@ class DiscoveryService:
             external_address = self._listen_address
         self._own = OwnRecord(key, network, external_address, clock())
         self._kept = None if options.directory is None else KnownNodes(options.directory)
+        self._record_file = None if options.directory is None else RecordFile(options.directory)
+        self._is_record_kept = True
         self._start: list[NodeRecord] = list(options.bootstrap_nodes)
         self._core = self._new_core()
         self._doorkeeper = Doorkeeper()
@@ -193,7 +195,11 @@ class DiscoveryService:
         """Read what was kept; whoever is on our fork can be dialled before anyone answers."""
         if self._kept is not None:
             self._start += await anyio.to_thread.run_sync(self._kept.load)
-            self._core = self._new_core()
+        if self._record_file is not None:
+            kept = await anyio.to_thread.run_sync(self._record_file.load)
+            if kept is not None:
+                self._own.replace(kept)
+        self._core = self._new_core()
         about = {"boot_nodes": len(self._options.bootstrap_nodes), "known_nodes": len(self._start)}
         if not self._start:
             _logger.warning("No boot nodes are known: give one with --bootstrap-node")
@@ -228,6 +234,7 @@ class DiscoveryService:
             if now_ms >= tick_at_ms:
                 tick_at_ms = now_ms + TICK_INTERVAL_MS
                 self._tick(now_ms)
+                await self._keep_record()
                 if now_ms >= self._save_at_ms:
                     self._save_at_ms = now_ms + SAVE_INTERVAL_MS
                     await self._save()
@@ -246,6 +253,13 @@ class DiscoveryService:
         # Those on our fork first: they can be dialled at once.
         records = sorted(self._core.table.good_records, key=self._is_elsewhere)[:MAX_KEPT]
         await anyio.to_thread.run_sync(partial(self._kept.save, records), abandon_on_cancel=True)
+
+    async def _keep_record(self) -> None:
+        if self._record_file is None or self._is_record_kept:
+            return
+        self._is_record_kept = True
+        save = partial(self._record_file.save, self._own.record)
+        await anyio.to_thread.run_sync(save, abandon_on_cancel=True)
 
     # Datagrams and time -------------------------------------------------------------------------
 
@@ -270,6 +284,7 @@ class DiscoveryService:
     def _tick(self, now_ms: int) -> None:
         if self._own.update(self._epoch, self._tcp_port(), self.port):
             self._core.record = self._own.record
+            self._is_record_kept = False
         self._core.wanted = self._wanted() > 0 and now_ms >= self._look_from_ms
         self._core.tick(now_ms)
 

@@ -53,6 +53,8 @@ class Libp2pOptions:
         discovery: how to look for other peers; None to have none but those.
         max_peers: how many to look for. hard_max_peers: how many may be there.
         agent: what to call ourselves.
+        directory: where peers that served well, and those to keep out, are remembered for the next
+            start; None to remember none.
         light_client: verified objects to serve; None to serve none.
     """
 
@@ -65,6 +67,7 @@ class Libp2pOptions:
     max_peers: int = DEFAULT_MAX_PEERS
     hard_max_peers: int | None = None
     agent: str = "lightclient"
+    directory: Path | None = None
     light_client: LightClientData | None = None
 
     def __post_init__(self) -> None:

@@ -1,24 +1,57 @@
-"""Our own node record: where we are, and on which fork. Sans-I/O.
+"""Our own node record: where we are, and on which fork.
 
 Its sequence number begins with the clock's milliseconds, so that a later run's record replaces an
-earlier one's without anything being kept for that.
+earlier one's; and above that of the record which was kept, if there is one, so that it does so also
+where the clock went back.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from typing import Final
 
 from lightclient.config import Network
+from lightclient.errors import DecodeError
+from lightclient.transports.libp2p.kept_file import KeptFile
 from lightclient.wire.enr import (
+    MAX_SEQUENCE,
     Address,
     NodeRecord,
     endpoint_entries,
+    parse_record,
     sign_record,
     updated_record,
 )
 from lightclient.wire.fork_id import fork_entries
 from lightclient.wire.identity import IdentityKey
 from lightclient.wire.rlp import Item
+
+RECORD_FILE: Final = "node-record.txt"
+_MAX_FILE_BYTES: Final = 1024
+
+
+class RecordFile:
+    """The file with our record in a data directory. Nothing here raises."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / RECORD_FILE
+        self._file = KeptFile(path, "Our kept node record is of no use", _MAX_FILE_BYTES)
+
+    def load(self) -> NodeRecord | None:
+        """The record of the last run; None if there is none of use."""
+        content = self._file.read()
+        if content is None:
+            return None
+        try:
+            return parse_record(content.decode("ascii", "replace"))
+        except DecodeError as error:
+            self._file.set_aside(str(error))
+            return None
+
+    def save(self, record: NodeRecord) -> None:
+        """Keep a record in place of the one before."""
+        self._file.replace(record.text.encode("ascii") + b"\n")
 
 
 class OwnRecord:
@@ -41,6 +74,12 @@ class OwnRecord:
         self._seen: Address | None = None
         self._basis: object = None
         self.record: NodeRecord = sign_record(key, max(now_ms, 1), {})
+
+    def replace(self, kept: NodeRecord) -> None:
+        """Be newer than a record of an earlier run, unless that was somebody else's."""
+        is_ours = kept.node_id == self._key.node_id
+        if is_ours and self.record.sequence <= kept.sequence < MAX_SEQUENCE // 2:
+            self.record = sign_record(self._key, kept.sequence + 1, self.record.entries)
 
     def note_seen(self, address: Address) -> None:
         """Several nodes see our datagrams come from this address and port."""

@@ -1,7 +1,7 @@
 """The consensus network as a pool of providers, for clients on trio and on asyncio alike.
 
 The node runs on trio. Under trio it runs in the client's own event loop; under asyncio in a thread
-with a loop of its own, and every call crosses by a portal, both ways. Cancelling crosses too.
+with a loop of its own (``crossing``).
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -22,24 +21,27 @@ import anyio.to_thread
 import sniffio
 
 from lightclient.config import Network
-from lightclient.containers import (
-    LightClientBootstrap,
-    LightClientFinalityUpdate,
-    LightClientOptimisticUpdate,
+from lightclient.errors import ConfigError, ListenError, ProviderUnavailable
+from lightclient.transports.libp2p.crossing import Guest
+from lightclient.transports.libp2p.event_loops import (
+    EventLoop,
+    LoopGone,
+    await_future,
+    this_event_loop,
 )
-from lightclient.errors import ConfigError, ListenError, NotServed, ProviderUnavailable
-from lightclient.sync import Outcome
-from lightclient.transports.base import Transport, UpdateRange
 from lightclient.transports.libp2p.options import Libp2pOptions
-from lightclient.transports.pools import Heads, PoolMember
-from lightclient.transports.scores import ProviderScore
+from lightclient.transports.pools import PoolFigures, PoolMember
+from lightclient.wire.blocks import SignedBlock
 
 if TYPE_CHECKING:
+    from lightclient.transports.libp2p.blocks import BlockListener, BlockRequests, BlockRoot
     from lightclient.transports.libp2p.discovery import DiscoveryService
     from lightclient.transports.libp2p.node import Node
-    from lightclient.transports.push import PushedUpdate
+    from lightclient.transports.libp2p.peers import PeerBook
 
 T = TypeVar("T")
+SAVE_SECONDS: Final = 600.0
+_PARTING_SECONDS: Final = 1.0
 
 
 def _wall_clock_ms() -> int:
@@ -77,6 +79,9 @@ class Libp2pPool:
         self._options = options
         self._clock = clock
         self._rng = rng or random.Random()
+        self._home: EventLoop | None = None
+        self._away: EventLoop | None = None
+        self._block_listeners: list[BlockListener] = []
         self.node: Node | None = None
         self.discovery: DiscoveryService | None = None
 
@@ -90,8 +95,10 @@ class Libp2pPool:
     async def _run_node(self, network: Network, member: PoolMember) -> None:
         # A second of imports: only now, and only for those who use it.
         from lightclient.transports.libp2p.node import Node
+        from lightclient.transports.libp2p.peers import PeerBook
 
         _silence_libraries()
+        book = PeerBook(self._options.direct_peers, self._clock, self._rng.uniform)
         self.node = node = Node(
             self._options,
             network,
@@ -99,15 +106,42 @@ class Libp2pPool:
             clock=self._clock,
             uniform=self._rng.uniform,
             sample=self._rng.sample,
+            block_listeners=self._block_listeners,
+            book=book,
         )
         self.discovery = discovery = self._discovery(network, node)
+        runs: list[Callable[[], Coroutine[Any, Any, None]]] = [node.run]
+        if discovery is not None:
+            runs.append(discovery.run)
+        if self._options.directory is not None:
+            runs.append(await self._memory(book))
         try:
-            if discovery is None:
-                await node.run()
-            else:
-                await _run_both(node.run, discovery.run)
+            await _run_all(*runs)
         finally:
             self.node = self.discovery = None
+
+    async def _memory(self, book: PeerBook) -> Callable[[], Coroutine[Any, Any, None]]:
+        """Recall peers of earlier runs; what keeps them for later ones."""
+        from lightclient.transports.libp2p.peer_memory import PeerMemory, entries_of
+
+        assert self._options.directory is not None
+        memory = PeerMemory(self._options.directory)
+        await anyio.to_thread.run_sync(memory.load, book)
+
+        async def save() -> None:
+            entries = entries_of(book, self._clock())
+            await anyio.to_thread.run_sync(memory.save, entries, abandon_on_cancel=True)
+
+        async def keep() -> None:
+            try:
+                while True:
+                    await anyio.sleep(SAVE_SECONDS)
+                    await save()
+            finally:
+                with anyio.move_on_after(_PARTING_SECONDS, shield=True):
+                    await save()
+
+        return keep
 
     def _discovery(self, network: Network, node: Node) -> DiscoveryService | None:
         options = self._options
@@ -130,18 +164,102 @@ class Libp2pPool:
 
     async def _run_in_thread(self, network: Network, member: PoolMember) -> None:
         with _out_of_its_group():
-            async with anyio.from_thread.BlockingPortal() as home:
+            async with this_event_loop() as home:
+                self._home = home
                 starting = anyio.from_thread.start_blocking_portal(backend="trio")
-                away = await anyio.to_thread.run_sync(starting.__enter__)
+                portal = await anyio.to_thread.run_sync(starting.__enter__)
                 try:
-                    guest = _Guest(member, home, away)
-                    await _await(away.start_task_soon(self._run_node, network, guest))
+                    run = partial(self._run_as_guest, network, member, home)
+                    await await_future(portal.start_task_soon(run))
                 finally:
+                    self._home = None
                     with anyio.CancelScope(shield=True):
                         await anyio.to_thread.run_sync(starting.__exit__, None, None, None)
 
+    async def _run_as_guest(self, network: Network, member: PoolMember, home: EventLoop) -> None:
+        try:
+            async with this_event_loop() as self._away:
+                await self._run_node(network, Guest(member, home, self._away))
+        finally:
+            self._away = None
 
-async def _run_both(*runs: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    # Figures ------------------------------------------------------------------------------------
+
+    def figures(self) -> PoolFigures:
+        """What it looks like now, in plain numbers. May be called from any thread."""
+        node, discovery = self.node, self.discovery
+        if node is None:
+            return PoolFigures()
+        from lightclient.transports.libp2p.figures import figures_of
+
+        return figures_of(node, discovery)
+
+    # Blocks -------------------------------------------------------------------------------------
+
+    async def get_blocks_by_root(
+        self, roots: Sequence[bytes], root_of: BlockRoot
+    ) -> dict[bytes, SignedBlock]:
+        """The blocks of at most 32 ``roots``, by root; those that nobody asked has are missing.
+
+        Args:
+            root_of: gives a block's ``hash_tree_root``; called in a thread, may raise DecodeError.
+
+        Raises:
+            ProviderUnavailable: nobody answered.
+            ValueError: too many roots.
+        """
+        return await self._on_node(self._blocks.by_root, tuple(roots), root_of)
+
+    async def get_blocks_by_range(
+        self, start_slot: int, count: int, root_of: BlockRoot
+    ) -> tuple[SignedBlock, ...]:
+        """The blocks of at most 32 slots from ``start_slot``, each the next one's parent.
+
+        Perhaps only the first of them. Arguments and errors as :meth:`get_blocks_by_root`.
+        """
+        return await self._on_node(self._blocks.by_range, start_slot, count, root_of)
+
+    @property
+    def _blocks(self) -> BlockRequests:
+        if self.node is None:
+            raise ProviderUnavailable("libp2p: not on the network now", provider=self.name)
+        return self.node.blocks
+
+    async def _on_node(self, method: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        away = self._away
+        if away is None:
+            return await method(*arguments)
+        try:
+            return await away.call(method, *arguments)
+        except LoopGone:
+            pass
+        raise ProviderUnavailable("libp2p: not on the network any more", provider=self.name)
+
+    @contextmanager
+    def listening_to_blocks(self, listener: BlockListener) -> Iterator[None]:
+        """Hear of blocks by gossip, as long as anybody does in such a context.
+
+        Args:
+            listener: called with blocks of the last epoch, unverified, each once, a few a slot; in
+                the client's event loop. Must be quick and not raise.
+        """
+
+        def tell(block: SignedBlock) -> None:
+            home = self._home
+            if home is None:
+                listener(block)
+                return
+            with suppress(LoopGone):
+                home.call_soon(listener, block)
+
+        self._block_listeners.append(tell)
+        try:
+            yield
+        finally:
+            self._block_listeners.remove(tell)
+
+
+async def _run_all(*runs: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run all until cancelled. Raises ListenError as one of them does."""
     with _out_of_its_group():
         async with anyio.create_task_group() as tasks:
@@ -169,113 +287,3 @@ def _silence_libraries() -> None:
     # It sets itself to WARNING when it is imported, unless LIBP2P_DEBUG asks for something.
     if logger.level in (logging.NOTSET, logging.WARNING):
         logger.setLevel(logging.CRITICAL)
-
-
-# Between two event loops -------------------------------------------------------------------------
-
-
-async def _await(future: Future[T]) -> T:
-    """Await what happens in another thread; to be cancelled cancels it there."""
-    done = anyio.Event()
-    notify: Callable[[Callable[[], object]], object]
-    if sniffio.current_async_library() == "trio":
-        import trio
-
-        notify = trio.lowlevel.current_trio_token().run_sync_soon
-    else:
-        import asyncio
-
-        notify = asyncio.get_running_loop().call_soon_threadsafe
-    future.add_done_callback(lambda _: notify(done.set))
-    try:
-        await done.wait()
-    except anyio.get_cancelled_exc_class():
-        future.cancel()
-        with anyio.CancelScope(shield=True):
-            await done.wait()
-        raise
-    return future.result()
-
-
-class _Guest:
-    """A client in another event loop, as the node sees it."""
-
-    def __init__(
-        self,
-        member: PoolMember,
-        home: anyio.from_thread.BlockingPortal,
-        away: anyio.from_thread.BlockingPortal,
-    ) -> None:
-        self._member = member
-        self._home = home
-        self._away = away
-        self._transports: dict[Transport, _RemoteTransport] = {}
-
-    def join(self, transport: Transport, score: ProviderScore, *, serves: bool) -> None:
-        remote = self._transports[transport] = _RemoteTransport(transport, self._away)
-        self._home.start_task_soon(partial(self._member.join, remote, score, serves=serves))
-
-    def leave(self, transport: Transport) -> None:
-        remote = self._transports.pop(transport, None)
-        if remote is not None:
-            with suppress(RuntimeError):  # the client's loop is closing: nobody is left to tell
-                self._home.start_task_soon(self._member.leave, remote)
-
-    async def judge(
-        self,
-        transport: Transport,
-        update: LightClientFinalityUpdate | LightClientOptimisticUpdate,
-    ) -> Outcome | None:
-        remote = self._transports.get(transport)
-        if remote is None:
-            return None
-        return await _await(self._home.start_task_soon(self._member.judge, remote, update))
-
-    def can_judge_pushes(self) -> bool:
-        return self._member.can_judge_pushes()
-
-    def heads(self) -> Heads:
-        return self._member.heads()
-
-
-class _RemoteTransport:
-    """A peer's transport, whose event loop is the node's, to be used from the client's."""
-
-    def __init__(self, transport: Transport, away: anyio.from_thread.BlockingPortal) -> None:
-        self._transport = transport
-        self._away = away
-
-    @property
-    def name(self) -> str:
-        return self._transport.name
-
-    async def open(self, network: Network) -> None:
-        """Nothing to do: the pool connects."""
-
-    async def aclose(self) -> None:
-        """Nothing to do: the pool disconnects."""
-
-    async def get_light_client_bootstrap(self, block_root: bytes) -> LightClientBootstrap:
-        return await self._call(self._transport.get_light_client_bootstrap, block_root)
-
-    async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
-        ask = self._transport.get_light_client_updates_by_range
-        return await self._call(ask, start_period, count)
-
-    async def get_light_client_finality_update(self) -> LightClientFinalityUpdate:
-        return await self._call(self._transport.get_light_client_finality_update)
-
-    async def get_light_client_optimistic_update(self) -> LightClientOptimisticUpdate:
-        return await self._call(self._transport.get_light_client_optimistic_update)
-
-    async def stream_updates(self) -> AsyncGenerator[PushedUpdate, None]:
-        for _ in ():
-            yield _
-        raise NotServed(f"{self.name}: pushes come by gossip", provider=self.name)
-
-    async def _call(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
-        try:
-            return await _await(self._away.start_task_soon(method, *args))
-        except (CancelledError, RuntimeError):  # the node's loop ended meanwhile
-            gone = f"{self.name}: is gone"
-        raise ProviderUnavailable(gone, provider=self.name)

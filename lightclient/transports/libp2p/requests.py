@@ -167,8 +167,10 @@ async def _opened(
 ) -> AsyncIterator[Stream]:
     """A stream on which the request was made and the answer begins."""
     stream = await connection.open_stream()
+    # Of this stream: another request may find out meanwhile.
+    is_early = connection.takes_early_requests
     try:
-        if connection.takes_early_requests:
+        if is_early:
             try:
                 await propose_with(stream, protocol.protocol_id, message)
                 await stream.close_write()
@@ -176,10 +178,10 @@ async def _opened(
             except ProtocolRefused:
                 raise
             except (NegotiationError, StreamBroken):
-                connection.takes_early_requests = False
+                is_early = connection.takes_early_requests = False
                 await stream.reset()
                 stream = await connection.open_stream()
-        if not connection.takes_early_requests:
+        if not is_early:
             try:
                 await propose(stream, (protocol.protocol_id,))
             except ProtocolRefused:

@@ -69,7 +69,8 @@ class Peer:
         """It, as far as its place goes."""
         known = self.known
         seconds = trio.current_time() - self.since
-        return Seat(known.is_direct, known.serves, known.score.value, seconds)
+        is_ours = self.connection.is_outbound
+        return Seat(known.is_direct, known.serves, known.score.value, seconds, is_ours)
 
     def leave(self, reason: GoodbyeReason | None) -> None:
         """End the connection; with a goodbye if there is a reason to tell."""

@@ -20,6 +20,7 @@ from lightclient.transports.libp2p.options import Libp2pOptions
 from lightclient.transports.libp2p.peers import PeerBook
 from lightclient.transports.libp2p.places import (
     Seat,
+    kept_for_us,
     missing_peers,
     newer_one_stays,
     useless_one,
@@ -99,8 +100,9 @@ class Company:
         if known.is_banned(self._clock()):
             return self._refused(GoodbyeReason.BANNED)
         newcomer = Seat(known.is_direct, known.serves, known.score.value)
-        if not known.is_direct and len(self.peers) >= self._options.peer_limit:
-            worst = whom_to_replace(self._seats, newcomer)
+        rivals = None if known.is_direct else self._rivals(connection)
+        if rivals is not None:
+            worst = whom_to_replace(rivals, newcomer)
             if worst is None:
                 return self._refused(GoodbyeReason.TOO_MANY_PEERS)
             self._send_away(worst)
@@ -110,6 +112,19 @@ class Company:
         known.is_connected = True
         self.figures.joined += 1
         return peer
+
+    def _rivals(self, newcomer: Connection) -> dict[str, Seat] | None:
+        """Whose place a newcomer may have; None if there is one free.
+
+        Who came by itself has no claim to what is kept for those whom we choose.
+        """
+        seats, limit = self._seats, self._options.peer_limit
+        is_full = len(self.peers) >= limit
+        if newcomer.is_outbound:
+            return seats if is_full else None
+        came = {peer_id: seat for peer_id, seat in seats.items() if not seat.is_ours}
+        is_full = is_full or len(came) >= limit - kept_for_us(self._options.max_peers)
+        return came if is_full else None
 
     def _refused(self, reason: GoodbyeReason) -> GoodbyeReason:
         self.figures.refused += 1

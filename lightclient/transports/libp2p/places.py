@@ -27,12 +27,14 @@ class Seat:
         serves: whether it serves light client data; None while it has not said.
         score: -1000 to 1000.
         seconds: for how long it has been here.
+        is_ours: we dialled it.
     """
 
     is_direct: bool = False
     serves: bool | None = None
     score: int = 0
     seconds: float = 0.0
+    is_ours: bool = False
 
     @property
     def worth(self) -> tuple[int, int]:
@@ -40,9 +42,16 @@ class Seat:
         return {True: 2, None: 1, False: 0}[self.serves], self.score
 
 
+def kept_for_us(target: int) -> int:
+    """Places for peers that we dial: whoever fills all others cannot choose these, too."""
+    return target // 2
+
+
 def missing_peers(seats: Iterable[Seat], target: int) -> int:
     """How many peers are still to be looked for; who serves nothing does not count."""
-    return max(target - sum(seat.serves is not False for seat in seats), 0)
+    serving = [seat for seat in seats if seat.serves is not False]
+    ours = sum(seat.is_ours for seat in serving)
+    return max(target - len(serving), kept_for_us(target) - ours, 0)
 
 
 def worst_of(seats: Mapping[str, Seat]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 
 pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
@@ -105,6 +107,26 @@ async def test_a_newcomer_who_is_no_better_is_told_that_there_is_no_place(world:
         await until(lambda: told_goodbye(second, GoodbyeReason.TOO_MANY_PEERS))
         assert list(node.peers) == [first.board.peer_id]
         assert node.company.figures.refused == 1
+
+
+async def test_who_comes_by_itself_cannot_have_the_places_of_those_we_choose(
+    world: World,
+) -> None:
+    """Strangers that fill all that they get leave us free to look elsewhere."""
+    node = make_node(world, max_peers=4, hard_max_peers=5)
+    strangers = [Stranger(world) for _ in range(4)]
+    server = make_node(world)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(server, node))
+        for stranger in strangers[:3]:
+            await stack.enter_async_context(stranger.meeting(node))
+        async with strangers[3].running():
+            await strangers[3].board.dial(address_of(node))
+            await until(lambda: told_goodbye(strangers[3], GoodbyeReason.TOO_MANY_PEERS), 10)
+        assert len(node.peers) == 3
+        assert node.wanted_candidates == 2
+        node.book.add_candidate(address_of(server))
+        await until(lambda: server.peer_id in node.peers, 10)
 
 
 async def test_peers_that_serve_are_looked_for_however_many_others_there_are(

@@ -10,6 +10,7 @@ from lightclient.transports.libp2p.places import (
     MIN_STAY_SECONDS,
     SIMULTANEOUS_SECONDS,
     Seat,
+    kept_for_us,
     missing_peers,
     newer_one_stays,
     useless_one,
@@ -27,7 +28,16 @@ def seat(serves: bool | None, score: int = 300, seconds: float = LONG, **other: 
 def test_who_serves_nothing_is_not_counted_among_those_looked_for() -> None:
     assert missing_peers([], 3) == 3
     assert missing_peers([seat(True), seat(None), seat(False)], 3) == 1
-    assert missing_peers([seat(True)] * 5, 3) == 0
+    assert missing_peers([seat(True)] * 4 + [seat(True, is_ours=True)], 3) == 0
+
+
+def test_peers_that_we_chose_are_looked_for_however_many_came_by_themselves() -> None:
+    assert kept_for_us(12) == 6
+    assert missing_peers([seat(True)] * 40, 12) == 6
+    chosen = [seat(True, is_ours=True)] * 5
+    assert missing_peers([seat(True)] * 40 + chosen, 12) == 1
+    assert missing_peers([*chosen, seat(False, is_ours=True)], 12) == 7
+    assert missing_peers([seat(True)], 1) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ import logging
 import os
 import random
 import sys
+import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from traceback import extract_stack
 from typing import Any
 
 import trio
@@ -30,15 +33,49 @@ from tests.transports.libp2p.world import ServedChain
 
 PEERS = 30
 _QUESTION_SECONDS = 0.05
+_STALL_SECONDS = 0.3
 
 
 def main(arguments: list[str]) -> None:
     honest, started_ms, log = arguments
-    logging.basicConfig(
-        filename=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    handler = logging.FileHandler(log)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("lightclient.libp2p").setLevel(logging.DEBUG)
     trio.run(_live, honest, int(started_ms))
+
+
+class _Lines(logging.Formatter):
+    """A record with its fields, on one line but for an exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "lc", None)
+        return super().format(record) + (f" {fields}" if fields else "")
+
+
+class Watchdog:
+    """Logs where the event loop is when it has computed for long without a turn for others."""
+
+    def __init__(self) -> None:
+        self._main = threading.main_thread().ident
+        self._beat = time.process_time()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        self._beat = time.process_time()
+
+    def _watch(self) -> None:
+        told = 0.0
+        while True:
+            time.sleep(0.05)
+            busy = time.process_time() - self._beat
+            if busy < _STALL_SECONDS or self._beat == told:
+                continue
+            told = self._beat
+            frame = sys._current_frames().get(self._main or 0)
+            where = [f"{Path(item.filename).name}:{item.lineno}" for item in extract_stack(frame)]
+            logging.getLogger("victim").warning("Stalled %.2f s: %s", busy, " ".join(where[-9:]))
 
 
 async def _live(honest: str, started_ms: int) -> None:
@@ -122,9 +159,10 @@ async def _question(transport: Transport, world: SceneWorld, draw: random.Random
 
 
 async def _tell(client: LightClient, pool: Libp2pPool, asked: Counter[str]) -> None:
-    lag = 0.0
+    lag, watchdog = 0.0, Watchdog()
     while True:
         for _ in range(20):
+            watchdog.beat()
             begun = trio.current_time()
             await trio.sleep(0.05)
             lag = max(lag, trio.current_time() - begun - 0.05)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from lightclient.errors import ConfigError
@@ -125,6 +126,26 @@ def address_of_record(record: NodeRecord) -> PeerAddress | None:
         return None
     host, port = endpoint
     return PeerAddress("ip6" if ":" in host else "ip4", host, port, peer_id_of(record.public_key))
+
+
+@lru_cache(maxsize=2048)
+def network_of(host: str) -> str:
+    """Whose an address is: itself, or the /64 of IPv6, which one machine has to itself."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
+
+
+@lru_cache(maxsize=2048)
+def is_of_internet(host: str) -> bool:
+    """Whether an address is one that anybody on the internet may tell of; False for a name."""
+    try:
+        return ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        return False
 
 
 def multiaddress_bytes(host: str, port: int) -> bytes:

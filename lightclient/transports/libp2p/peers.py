@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from lightclient.transports.libp2p.addresses import PeerAddress
+from lightclient.transports.libp2p.addresses import PeerAddress, is_of_internet, network_of
 from lightclient.transports.libp2p.limits import Pace, RateLimiter
 from lightclient.transports.scores import ProviderScore, Uniform
 
 MAX_CANDIDATES: Final = 512
+MAX_CANDIDATES_OF_ADDRESS: Final = 4
+"""At one address of the internet: identities cost nothing, and it may be somebody else's."""
 _FIRST_RETRY_MS: Final = 2_000
 _LONGEST_RETRY_MS: Final = 300_000
 _MAX_FAILURES: Final = 16
@@ -128,6 +130,8 @@ class PeerBook:
     def add_candidate(self, address: PeerAddress) -> None:
         """Somebody told of a peer; what the user said of it stands."""
         before = self._peers.get(address.peer_id)
+        if self._is_crowded(address):
+            return
         # The newest are not let in by the thousand: that would wash out what is remembered.
         if (before is None or before.address is None) and not self._has_room_for_candidate():
             return
@@ -135,6 +139,17 @@ class PeerBook:
         known.told_at_ms = self._clock()
         if not known.is_direct:
             known.address = address
+
+    def _is_crowded(self, address: PeerAddress) -> bool:
+        """Whether enough others are said to be where this one is said to be."""
+        if not is_of_internet(address.host):
+            return False
+        network, others = network_of(address.host), 0
+        for peer_id, known in self._peers.items():
+            told = known.address
+            if told is not None and not known.is_direct and peer_id != address.peer_id:
+                others += is_of_internet(told.host) and network_of(told.host) == network
+        return others >= MAX_CANDIDATES_OF_ADDRESS
 
     def _has_room_for_candidate(self) -> bool:
         candidates = [

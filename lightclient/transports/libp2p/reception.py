@@ -7,9 +7,10 @@ silent is a place less. Sans-I/O; times are milliseconds of a clock that never s
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Final
 
+from lightclient.transports.libp2p.addresses import network_of
 from lightclient.wire.discv5.limits import TokenBucket, TokenBuckets
 
 MAX_HALF_OPEN: Final = 32
@@ -21,16 +22,6 @@ PER_SECOND_OF_ADDRESS: Final = 0.5
 BURST_OF_ADDRESS: Final = 24
 _ADDRESSES: Final = 1024
 _LEAST_SHARE: Final = 2
-
-
-def network_of(host: str) -> str:
-    """Whose an address is: itself, or the /64 of IPv6, which one machine has to itself."""
-    address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ip_network((address, 64), strict=False))
-    return str(address)
 
 
 class Reception:

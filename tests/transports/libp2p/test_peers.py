@@ -8,7 +8,12 @@ import pytest
 
 from lightclient.transports.libp2p.addresses import PeerAddress, encode_base58
 from lightclient.transports.libp2p.limits import OUR_MARGIN, QUOTAS, Pace, RateLimiter
-from lightclient.transports.libp2p.peers import MAX_CANDIDATES, MAX_REMEMBERED, PeerBook
+from lightclient.transports.libp2p.peers import (
+    MAX_CANDIDATES,
+    MAX_CANDIDATES_OF_ADDRESS,
+    MAX_REMEMBERED,
+    PeerBook,
+)
 
 
 def address(number: int) -> PeerAddress:
@@ -98,6 +103,29 @@ def test_candidates_by_the_thousand_wash_out_nobody(book: PeerBook) -> None:
     assert len(book._peers) <= MAX_REMEMBERED + 1
     assert book.to_dial(set(), 0) == [address(0)]
     assert address(1) in book.to_dial(set(), 10_000)
+
+
+def test_nobody_has_us_dial_one_machine_under_many_names(book: PeerBook) -> None:
+    def told(host: str, number: int) -> PeerAddress:
+        family = "ip6" if ":" in host else "ip4"
+        peer_id = encode_base58(b"%s%d" % (host.encode(), number))
+        return PeerAddress(family, host, 1024 + number, peer_id)
+
+    for host in ("45.1.1.1", "2a00:1450:1:2::1"):
+        before = len(book.to_dial(set(), 10_000))
+        for number in range(50):
+            book.add_candidate(told(host, number))
+        assert len(book.to_dial(set(), 10_000)) == before + MAX_CANDIDATES_OF_ADDRESS
+    before = len(book.to_dial(set(), 10_000))
+    book.add_candidate(told("2a00:1450:1:2::2", 1))  # the same machine's subnet
+    assert len(book.to_dial(set(), 10_000)) == before
+    book.add_candidate(told("45.1.1.2", 1))
+    book.add_candidate(told("45.1.1.1", 2))  # known already: it may have moved
+    assert len(book.to_dial(set(), 10_000)) == before + 1
+    # On a network of one's own many may be behind one address.
+    for number in range(20):
+        book.add_candidate(told("192.168.1.5", number))
+    assert len(book.to_dial(set(), 10_000)) == before + 21
 
 
 HOUR_MS = 3_600_000

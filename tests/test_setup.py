@@ -36,10 +36,10 @@ def _fake_python(folder: Path, name: str, body: str) -> Path:
 
 
 def _setup(
-    root: Path, path: str, timeout: float = 60, **environment: str
+    root: Path, path: str, timeout: float = 60, level: str = "demo", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(root / ".ci" / "setup"), "demo"],
+        [str(root / ".ci" / "setup"), level],
         cwd="/",
         env={"PATH": path, "HOME": str(root), **environment},
         stdin=subprocess.DEVNULL,
@@ -172,6 +172,99 @@ def test_a_failed_installation_is_tried_again_next_time(copy: Path, pretender: s
     (copy / "no-wheel").write_text("")
     assert _setup(copy, pretender).returncode == 0
     assert _calls(copy) == ["venv", ".[demo,fast]", ".[demo]", ".[demo,fast]"]
+
+
+# What the extra [libp2p] is built with ------------------------------------------------------------
+
+
+@pytest.fixture
+def bare(copy: Path, pretender: str) -> str:
+    """The pretender's PATH, where nobody has built anything: Python has its headers, no library."""
+    inner = (copy / "inner").read_text()
+    (copy / "headers").mkdir()
+    (copy / "headers" / "Python.h").touch()
+    lines = inner.splitlines(keepends=True)
+    lines[1:1] = [
+        'case "$2" in\n',
+        "*fastecdsa*) exit 1 ;;\n",
+        f'*sysconfig*) echo "{copy / "headers"}"; exit ;;\n',
+        '*"(3, 14)"*) exit 0 ;;\n',
+        "esac\n",
+    ]
+    (copy / "inner").write_text("".join(lines))
+    return pretender
+
+
+def _compiler(folder: Path, *, works: bool) -> None:
+    _fake_python(folder / "bin", "cc", f"cat >/dev/null\nexit {0 if works else 1}\n")
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "[libp2p]" in line]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("lacking", "named"),
+    [
+        ("compiler", ["C compiler", "Debian", "Fedora", "gcc", "xcode-select --install"]),
+        ("python", ["headers of Python", "python3-dev", "python3-devel", "macOS"]),
+        ("gmp", ["headers of GMP", "libgmp-dev", "gmp-devel", "brew install gmp"]),
+    ],
+)
+def test_without_what_libp2p_is_built_with_it_is_left_out_and_the_package_is_named(
+    copy: Path, bare: str, lacking: str, named: list[str]
+) -> None:
+    if lacking != "compiler":
+        _compiler(copy, works=lacking != "gmp")
+    if lacking == "python":
+        (copy / "headers" / "Python.h").unlink()
+    for _ in range(2):  # it is said each time that tests are run
+        line = _said(_setup(copy, bare, level="test"))
+        assert all(word in line for word in named)
+        assert "its tests are skipped" in line
+        assert _calls(copy) == ["venv", ".[demo,dev,fast]"]
+
+
+def test_libp2p_is_installed_where_it_can_be_built_and_once_it_can(copy: Path, bare: str) -> None:
+    _compiler(copy, works=False)
+    assert _setup(copy, bare, level="test").returncode == 0
+    _compiler(copy, works=True)
+    for _ in range(2):
+        done = _setup(copy, bare, level="test")
+        assert done.returncode == 0
+        assert "[libp2p]" not in done.stderr
+        assert _calls(copy) == ["venv", ".[demo,dev,fast]", ".[demo,dev,libp2p,fast]"]
+
+
+def test_a_demo_needs_nothing_of_all_that(copy: Path, bare: str) -> None:
+    done = _setup(copy, bare)
+    assert done.returncode == 0
+    assert "[libp2p]" not in done.stderr
+    assert _calls(copy) == ["venv", ".[demo,fast]"]
+
+
+def test_where_libp2p_cannot_be_built_after_all_the_rest_is_installed(
+    copy: Path, bare: str
+) -> None:
+    _compiler(copy, works=True)
+    (copy / "no-wheel").write_text("libp2p")
+    for _ in range(2):
+        assert "could not be built" in _said(_setup(copy, bare, level="test"))
+        assert _calls(copy)[-1] == ".[demo,dev,fast]"
+        assert len(_calls(copy)) == 4, "what failed is not tried again at every run"
+
+
+def test_the_readme_names_the_packages_that_set_up_names() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    for words in (
+        "apt-get install gcc python3-dev libgmp-dev",
+        "dnf install gcc python3-devel gmp-devel",
+        "xcode-select --install",
+        "brew install gmp",
+    ):
+        assert words in readme
 
 
 @pytest.mark.slow

@@ -13,13 +13,15 @@ from weakref import WeakSet
 import trio
 from libp2p.abc import IMuxedStream, ISecureConn
 from libp2p.peer.id import ID
-from libp2p.stream_muxer.mplex.constants import HeaderTags
+from libp2p.stream_muxer.mplex.constants import CHUNK_SIZE, HeaderTags
 from libp2p.stream_muxer.mplex.datastructures import StreamID
+from libp2p.stream_muxer.mplex.exceptions import MplexStreamClosed
 from libp2p.stream_muxer.mplex.mplex import Mplex
 from libp2p.stream_muxer.mplex.mplex_stream import MplexStream
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 from lightclient.transports.libp2p.pacing import Pace
+from lightclient.wire.varint import encode_varint
 
 YAMUX: Final = "/yamux/1.0.0"
 MPLEX: Final = "/mplex/6.7.0"
@@ -164,6 +166,25 @@ class GuardedMplex(Mplex):
             stream.event_reset.set()
         await super()._handle_reset(stream_id)
 
+    async def write_last(self, stream: MplexStream, data: bytes) -> None:
+        """Write ``data`` and close our side, in one piece.
+
+        js-libp2p leaves a stream when it has read what it wanted, and disconnects from who names
+        streams that it has left a few times in a second, be it to close them.
+        """
+        if stream.event_local_closed.is_set():
+            raise MplexStreamClosed("the stream is closed")
+        message, close = HeaderTags.MessageReceiver, HeaderTags.CloseReceiver
+        if stream.is_initiator:
+            message, close = HeaderTags.MessageInitiator, HeaderTags.CloseInitiator
+        pieces = [data[at : at + CHUNK_SIZE] for at in range(0, len(data), CHUNK_SIZE)]
+        frames = [_mplex_frame(message, stream.stream_id, piece) for piece in pieces]
+        frames.append(_mplex_frame(close, stream.stream_id, b""))
+        await self.write_to_stream(b"".join(frames))
+        stream.event_local_closed.set()
+        if stream.event_remote_closed.is_set():
+            self.streams.pop(stream.stream_id, None)
+
     def _forget(self, stream_ids: Iterable[StreamID]) -> None:
         for stream_id in stream_ids:
             channel = self.streams_msg_channels.pop(stream_id, None)
@@ -188,6 +209,20 @@ def make_muxer(protocol: str, conn: ISecureConn, peer: ID, budget: ReceiveBudget
     if protocol == YAMUX:
         return GuardedYamux(paced, peer, budget)
     return GuardedMplex(paced, peer)
+
+
+def _mplex_frame(tag: HeaderTags, stream_id: StreamID, data: bytes) -> bytes:
+    return encode_varint(stream_id.channel_id << 3 | tag.value) + encode_varint(len(data)) + data
+
+
+async def write_last(stream: IMuxedStream, data: bytes) -> None:
+    """Write ``data`` and close our side."""
+    conn = stream.muxed_conn
+    if isinstance(stream, MplexStream) and isinstance(conn, GuardedMplex):
+        await conn.write_last(stream, data)
+    else:
+        await stream.write(data)
+        await stream.close()
 
 
 async def reset_stream(stream: IMuxedStream) -> None:

@@ -312,8 +312,7 @@ class Node:
     async def _serve_stream(self, connection: Connection, protocol: str, stream: Stream) -> None:
         peer = self.peers.get(connection.peer_id)
         if protocol == IDENTIFY:
-            await stream.write(self._own_identify(connection))
-            await stream.close()
+            await stream.write_last(self._own_identify(connection))
         elif protocol == PING:
             await answer_ping(stream)
         elif peer is None or peer.connection is not connection:

@@ -7,7 +7,7 @@ when it is an error.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -127,8 +127,7 @@ class Responder:
             made = self._chunks(protocol, request, stream.peer_id)
             with trio.fail_after(ANSWER_SECONDS):
                 async with aclosing(made) as chunks:
-                    async for chunk in chunks:
-                        await stream.write(chunk)
+                    await _write_all(stream, chunks)
         except DecodeError as error:
             self._note_in_vain(client, stream.peer_id)
             await _send_error(stream, ResultCode.INVALID_REQUEST, str(error))
@@ -220,6 +219,24 @@ async def _read_request(protocol: Protocol, stream: Stream) -> Any:
     return reader.request
 
 
+async def _write_all(stream: Stream, chunks: AsyncIterator[bytes]) -> None:
+    """Write an answer; it is closed along with its last chunk."""
+    last = b""
+    try:
+        async for chunk in chunks:
+            if last:
+                await stream.write(last)
+            last = chunk
+    except StreamBroken:
+        raise
+    except Exception:
+        # What came before stays valid, and an error follows.
+        if last:
+            await stream.write(last)
+        raise
+    await stream.write_last(last)
+
+
 async def _send_error(stream: Stream, code: int, message: str) -> None:
     with trio.move_on_after(REQUEST_SECONDS):
-        await stream.write(encode_error(code, message))
+        await stream.write_last(encode_error(code, message))

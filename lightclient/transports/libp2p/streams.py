@@ -12,7 +12,7 @@ import trio
 from libp2p.abc import IMuxedStream
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
-from lightclient.transports.libp2p.muxers import reset_stream, was_reset
+from lightclient.transports.libp2p.muxers import reset_stream, was_reset, write_last
 
 READ_SIZE: Final = 65536
 _END_SECONDS: Final = 0.25
@@ -60,6 +60,14 @@ class Stream:
         """Send all of ``data``. Raises StreamBroken."""
         try:
             await self._muxed.write(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            raise StreamBroken(_said(error)) from None
+
+    async def write_last(self, data: bytes) -> None:
+        """Send all of ``data`` and say that nothing more will be sent. Raises StreamBroken."""
+        self._has_written_all = True
+        try:
+            await write_last(self._muxed, data)
         except Exception as error:  # noqa: BLE001 - as above
             raise StreamBroken(_said(error)) from None
 

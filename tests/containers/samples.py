@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from remerkleable.basic import uint
@@ -23,6 +23,7 @@ from lightclient.config.network import Network, Preset, ScheduledFork
 from lightclient.config.presets import PRESETS
 from lightclient.containers import LightClientObject, ObjectKind, object_type
 from lightclient.ssz import Container
+from tests.measuring import unmeasured
 
 ORACLE_NAMES = {
     ObjectKind.BOOTSTRAP: "LightClientBootstrap",
@@ -82,10 +83,12 @@ def random_view(view_type: Any, draw: random.Random, slot: int | None = None) ->
     return view_type(draw.getrandbits(8 * view_type.type_byte_length()))
 
 
-def random_ssz(shape: Shape, seed: object, slot: int | None = None) -> bytes:
+@lru_cache(256)
+def random_ssz(shape: Shape, seed: int | str, slot: int | None = None) -> bytes:
     """SSZ of a random object, from the oracle alone."""
     draw = random.Random(f"{shape}-{seed}")
-    encoded: bytes = random_view(shape.oracle, draw, slot).encode_bytes()
+    with unmeasured():
+        encoded: bytes = random_view(shape.oracle, draw, slot).encode_bytes()
     return encoded
 
 

@@ -24,6 +24,7 @@ import click
 
 from lightclient import __version__
 from lightclient.client import Health, LightClient, SyncState, wall_clock_ms
+from lightclient.client.watch import is_usable
 from lightclient.config import Network, resolve_network
 from lightclient.errors import ConfigError, LightClientError
 from lightclient.storage import StateDirectory
@@ -339,7 +340,7 @@ def _log_slot(client: LightClient, slot: int) -> None:
                 "slot": slot,
                 "epoch": network.compute_epoch_at_slot(slot),
                 "sync": sync,
-                "peers": status.usable_providers,
+                "peers": _peer_count(client),
                 "head": _shown(head),
                 "finalized": _shown(finalized),
                 **confirmed,
@@ -348,6 +349,13 @@ def _log_slot(client: LightClient, slot: int) -> None:
             }
         },
     )
+
+
+def _peer_count(client: LightClient) -> int:
+    """Connected peers of the network, and REST providers that answered the last time."""
+    pools = tuple(f"{pool.name}:" for pool in client.pools)
+    named = [item for item in client.providers if not item.name.startswith(pools)]
+    return sum(map(is_usable, named)) + sum(pool.figures().peers for pool in client.pools)
 
 
 def _shown(header: VerifiedHeader | None) -> str:

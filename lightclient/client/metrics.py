@@ -72,6 +72,7 @@ class ClientCollector:
         yield from self._providers(status)
         yield from self._measures()
         yield from self._store()
+        yield from self._pools()
 
     def describe(self) -> list[Metric]:
         """Nothing ahead of time: registering a client must not need one that runs."""
@@ -154,6 +155,16 @@ class ClientCollector:
         size = self._client.store_bytes
         if size is not None:
             yield _gauge("store_bytes", "Size of the stored state on disk", size)
+
+    def _pools(self) -> Iterator[Metric]:
+        for pool in self._client.pools:
+            figures, name = pool.figures(), pool.name
+            yield _gauge(f"{name}_peers", "Peers that are connected", figures.peers)
+            for key, value in figures.gauges.items():
+                yield _gauge(f"{name}_{key}", f"{key.replace('_', ' ').capitalize()} now", value)
+            for key, count in figures.counters.items():
+                text = f"{key.replace('_', ' ').capitalize()} since the start"
+                yield _counter(f"{name}_{key}", text, (), {(): count})
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -171,7 +171,7 @@ class ChainTransport(MockTransport):
         return asked
 
 
-async def until(condition: Callable[[], object], seconds: float = 5) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     """Wait for something that another task brings about."""
     for _ in range(int(seconds * 200)):
         if condition():

@@ -73,6 +73,12 @@ class _Peer:
     wants_left: int = MAX_ASKED_FOR
     unsettled: int = 0
 
+    def note_has(self, message_id: bytes) -> None:
+        """It is not to be sent this message."""
+        self.do_not_want[message_id] = None
+        while len(self.do_not_want) > MAX_IDS:
+            self.do_not_want.popitem(last=False)
+
 
 class Router:
     """The state of gossip with all peers, which are named by any text.
@@ -175,6 +181,8 @@ class Router:
         payload = read_message(message.topic, message.data)
         message_id = payload.message_id
         if message_id in self._unsettled or message_id in self._seen:
+            # Who tells it while it is judged need not be told it: among honest peers most of them.
+            peer.note_has(message_id)
             return None
         if peer.unsettled >= MAX_UNSETTLED_OF_PEER or len(self._unsettled) >= MAX_UNSETTLED:
             return None  # as if it had been lost: it is not remembered
@@ -198,9 +206,7 @@ class Router:
                 back_off = min(max(float(seconds), _BACK_OFF), _LONGEST_BACK_OFF)
                 self._back_off[name, topic] = now + back_off
         for message_id in rpc.do_not_want[:MAX_IDS]:
-            peer.do_not_want[message_id] = None
-            while len(peer.do_not_want) > MAX_IDS:
-                peer.do_not_want.popitem(last=False)
+            peer.note_has(message_id)
         self._ask_for(name, peer, rpc.have)
         self._send_again(name, peer, rpc.want)
 

@@ -255,6 +255,15 @@ def test_who_has_a_message_already_is_not_sent_it() -> None:
     assert router.settle(arrival.message_id, accept=True) == 1
 
 
+def test_who_told_a_message_while_it_was_judged_is_not_sent_it() -> None:
+    router = make_router("a", "b", "c")
+    heartbeat(router, 1.0)
+    (arrival,) = router.receive("a", GossipRPC(messages=[message()]), 2.0)
+    assert router.receive("b", GossipRPC(messages=[message()]), 2.1) == []
+    assert router.settle(arrival.message_id, accept=True) == 1
+    assert set(router.take_outgoing()) == {"c"}
+
+
 def test_recent_ids_are_told_outside_the_mesh_and_sent_on_demand_a_few_times() -> None:
     router = make_router("a")
     heartbeat(router, 1.0)

@@ -87,11 +87,16 @@ async def forged_records(attack: Attack) -> None:
         attack.world.network,
         wanted=lambda: 1,
         on_found=lambda _: None,
-        tcp_port=lambda: 4000 + draw.randrange(1000),
+        # Nobody to dial, so that more are looked for.
+        tcp_port=lambda: 0,
         clock=attack.world.clock,
         listen_address=attack.source,
     )
     engine.MAX_RECORDS_IN_ANSWER = 200  # type: ignore[misc]
-    hostile._core.engine._neighbours = forge
     with trio.move_on_after(6):
-        await hostile.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hostile.run)
+            while True:
+                # It may be made anew while it starts.
+                hostile._core.engine._neighbours = forge
+                await trio.sleep(0.05)

@@ -25,6 +25,7 @@ from lightclient.client import LightClient
 from lightclient.errors import TransportError
 from lightclient.transports.base import Transport
 from lightclient.transports.libp2p.addresses import parse_peer_address
+from lightclient.transports.libp2p.discovery import DiscoveryService
 from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOptions
 from lightclient.transports.libp2p.pool import Libp2pPool
 from tests.client.world import until
@@ -110,6 +111,7 @@ async def _live(honest: str, started_ms: int) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_grow, world)
             nursery.start_soon(_ask_everybody, pool, world, asked)
+            nursery.start_soon(_look_up_nodes, discovery)
             await _tell(client, pool, asked)
 
 
@@ -144,6 +146,13 @@ async def _ask_everybody(pool: Libp2pPool, world: SceneWorld, asked: Counter[str
             peer = draw.choice(list(node.peers.values()))
             if peer.has_joined and not peer.known.is_direct:
                 nursery.start_soon(ask, peer.transport)
+
+
+async def _look_up_nodes(discovery: DiscoveryService) -> None:
+    """More often than a node would that finds nobody."""
+    while True:
+        await trio.sleep(1)
+        discovery._core.look_up(os.urandom(32), int(trio.current_time() * 1000))
 
 
 async def _question(transport: Transport, world: SceneWorld, draw: random.Random) -> None:

@@ -177,8 +177,9 @@ async def test_records_with_bad_signatures_cost_few_checks_and_come_to_nothing(
         ]
 
     hostile, found = service(1), list[PeerAddress]()
-    hostile._core.engine._neighbours = forge
     async with running(hostile), running(honest := service(2)):
+        # Now, as starting makes what is behind it anew.
+        hostile._core.engine._neighbours = forge
         victim = service(3, [hostile.record, honest.record], found=found)
         async with running(victim):
             await until(lambda: victim.node_count == 2)

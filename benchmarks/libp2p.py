@@ -199,21 +199,25 @@ def served(folder: Path, peers: int, slot_ms: int) -> Iterator[Scene]:
         server.stdout.close()
 
 
-def measure_start(
-    scene: Scene, rounds: int, seconds: float
-) -> tuple[list[float], list[float], list[float]]:
-    """Seconds from a process's start to its first head, MB then, and MB ``seconds`` later."""
-    times, at_first, later = [], [], []
+def measure_start(scene: Scene, rounds: int, seconds: float) -> list[Figure]:
+    """From a process's start to its first head, and memory then and ``seconds`` later."""
+    times, processor_times, at_first, later = [], [], [], []
     for number in range(rounds):
         started = time.perf_counter()
         with _client_process(scene) as (client, log):
             _wait_for_head(scene, client, log)
             times.append(time.perf_counter() - started)
+            processor_times.append(_processor_seconds(client.pid))
             at_first.append(_resident_mb(client.pid))
             if number == rounds - 1:
                 time.sleep(seconds)
                 later.append(_resident_mb(client.pid))
-    return times, at_first, later
+    return [
+        figure("process start to the verified head (libp2p)", "s", times),
+        figure("processor time of that", "s", processor_times),
+        figure("resident memory at the first head", "MB", at_first),
+        figure(f"resident memory {seconds:g} s later", "MB", later),
+    ]
 
 
 @contextmanager
@@ -287,6 +291,12 @@ def _resident_mb(pid: int) -> float:
     raise RuntimeError("the client ended while it was measured")
 
 
+def _processor_seconds(pid: int) -> float:
+    """Of all threads, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _this(part: str) -> list[str]:
     return [sys.executable, "-m", "benchmarks.libp2p", f"--{part}"]
 
@@ -297,12 +307,7 @@ def run(peers: int, slots: int, rounds: int, seconds: float, slot_ms: int) -> di
         print(f"Bytes of objects ({_FORK}, committees of 512): SSZ, gossip payload, answer")
         for kind, sizes in scene.sizes.items():
             print(f"  {kind}: {', '.join(map(str, sizes))}")
-        times, at_first, later = measure_start(scene, rounds, seconds)
-        figures = [
-            figure("process start to the verified head (libp2p)", "s", times),
-            figure("resident memory at the first head", "MB", at_first),
-            figure(f"resident memory {seconds:g} s later", "MB", later),
-        ]
+        figures = measure_start(scene, rounds, seconds)
         print(table(figures), flush=True)
         counted = measure_traffic(scene, peers, slots)
         accepted = int(counted["gossip_accepted"])
@@ -311,8 +316,8 @@ def run(peers: int, slots: int, rounds: int, seconds: float, slot_ms: int) -> di
             f" tell everything: {accepted} updates accepted,"
             f" {int(counted['gossip_forwarded'])} times passed on"
         )
-        figures += traffic_figures(counted, slots)
-        print(table(figures[3:]))
+        traffic = traffic_figures(counted, slots)
+        print(table(traffic))
     return {
         "peers": peers,
         "slots": slots,
@@ -320,7 +325,7 @@ def run(peers: int, slots: int, rounds: int, seconds: float, slot_ms: int) -> di
         "sizes": scene.sizes,
         "counted": counted,
         "load": os.getloadavg()[0],
-        "figures": [as_json(item) for item in figures],
+        "figures": [as_json(item) for item in figures + traffic],
     }
 
 

@@ -151,7 +151,7 @@ def _client(
 
 def _pools(options: dict[str, Any], network: Network) -> Sequence[TransportPool]:
     """Peers of the network, unless all that was named is REST."""
-    names_peers = ("direct_peer", "bootstrap_node", "bootstrap_file")
+    names_peers = ("direct_peer", "bootstrap_node", "bootstrap_file", "discv5")
     if options["rest_url"] and not any(options[name] for name in names_peers):
         return ()
     from lightclient_cli.peering import make_pool

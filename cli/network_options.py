@@ -43,9 +43,8 @@ PEER_OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--bootstrap-file", metavar="FILE", help="File with such records, one a line."),
     click.option(
         "--discv5/--no-discv5",
-        default=True,
-        show_default=True,
-        help="Look for peers (discovery v5).",
+        default=None,
+        help="Look for peers (discovery v5).  [default: on without --rest-url]",
     ),
     _port("--tcp-port", "Port to listen at for peers; 0 for any."),
     _port("--udp-port", "Port for discovery; 0 for any."),

@@ -32,7 +32,7 @@ def make_pool(options: dict[str, Any], network: Network) -> Libp2pPool:
         click.UsageError, ConfigError, DataDirError: for options that cannot be used.
     """
     direct = tuple(parse_peer_address(text) for text in options["direct_peer"])
-    discovery = _discovery(options, network) if options["discv5"] else None
+    discovery = _discovery(options, network) if options["discv5"] is not False else None
     has_memory = options["data_dir"] is not None
     if not direct and (discovery is None or not (discovery.bootstrap_nodes or has_memory)):
         raise click.UsageError(

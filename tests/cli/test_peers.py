@@ -22,6 +22,7 @@ from lightclient.config import Network, network_by_name
 from lightclient.errors import ConfigError, DataDirError
 from lightclient.simulator import SimulatedChain
 from lightclient.transports.libp2p.identity import KEY_FILE, load_identity
+from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient_cli.main import main
 from lightclient_cli.peering import make_pool
 from tests.cli.test_follow import run
@@ -169,4 +170,10 @@ def test_rest_alone_asks_for_no_peers_and_both_are_used_as_one() -> None:
     assert _pools(options_of("--rest-url=http://127.0.0.1:1"), mainnet) == ()
     both = options_of("--rest-url=http://127.0.0.1:1", f"--direct-peer={PEER}")
     assert len(_pools(both, mainnet)) == 1
+    # With discovery asked for, the network's own boot nodes are enough.
+    looking = options_of("--rest-url=http://127.0.0.1:1", "--discv5")
+    (pool,) = _pools(looking, mainnet)
+    assert isinstance(pool, Libp2pPool)
+    assert pool._options.discovery is not None
+    assert _pools(options_of("--rest-url=http://127.0.0.1:1", "--no-discv5"), mainnet) == ()
     assert len(_pools(options_of(), mainnet)) == 1

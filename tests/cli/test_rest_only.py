@@ -1,0 +1,42 @@
+"""Who asks REST providers pays nothing for the network of peers: none of it is even imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("libp2p", "trio", "cryptography", "coincurve", "Crypto", "fastecdsa", "noise", "snappy")
+
+CODE = f"""
+import asyncio, sys
+import lightclient, lightclient.client, lightclient.transports.rest
+import lightclient_cli.main, lightclient_cli.follow
+from lightclient_cli.follow import _client
+options = lightclient_cli.main.main.make_context("x", [
+    "--trusted-block-root", "0x" + "11" * 32, "--rest-url", "http://127.0.0.1:9",
+]).params
+client, _ = _client(options, None)
+assert not client.pools
+
+def loaded(*heavy):
+    names = {{name.partition(".")[0] for name in sys.modules}} & set(heavy)
+    return [*sorted(names), *(name for name in sys.modules if "transports.libp2p" in name)]
+
+print(*loaded(*{HEAVY!r}))
+
+async def use():
+    async with client:
+        await asyncio.sleep(0.2)
+
+asyncio.run(use())
+# httpcore imports trio by itself, where it is installed.
+print(*loaded(*(set({HEAVY!r}) - {{"trio"}})))
+"""
+
+
+def test_a_client_of_rest_providers_imports_nothing_of_libp2p() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

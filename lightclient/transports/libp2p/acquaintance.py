@@ -12,7 +12,7 @@ from lightclient.config import Network
 from lightclient.errors import DecodeError
 from lightclient.transports.libp2p.connections import Connection
 from lightclient.transports.libp2p.identify import IDENTIFY, Identity, read_identify
-from lightclient.transports.libp2p.multistream import NegotiationError, confirm, propose_with
+from lightclient.transports.libp2p.multistream import NegotiationError, confirm, proposal
 from lightclient.transports.libp2p.peers import KnownPeer
 from lightclient.transports.libp2p.places import Seat
 from lightclient.transports.libp2p.requests import NotSpoken, RequestFailed, ask
@@ -137,8 +137,7 @@ async def ask_identity(connection: Connection) -> Identity:
         with trio.move_on_after(_IDENTIFY_SECONDS):
             # Closed before it has answered: js-libp2p leaves the stream then, and holds it against
             # us on mplex if we name it again.
-            await propose_with(stream, IDENTIFY, b"")
-            await stream.close_write()
+            await stream.write_last(proposal(IDENTIFY))
             await confirm(stream, IDENTIFY)
             identity = await read_identify(stream)
             await stream.finish()

@@ -98,16 +98,21 @@ async def propose(channel: Channel, protocols: Sequence[str]) -> str:
     raise ProtocolRefused(f"the other end does not speak {protocols[0]}")
 
 
-async def propose_with(channel: Channel, protocol: str, message: bytes) -> None:
-    """Propose one protocol, and send a first message without awaiting the answer.
+def proposal(protocol: str, message: bytes = b"") -> bytes:
+    """A proposal of one protocol along with a first message, as it goes over the wire.
 
     :func:`confirm` is to be called before anything is read.
     """
-    await channel.write(encode_line(MULTISTREAM) + encode_line(protocol) + message)
+    return encode_line(MULTISTREAM) + encode_line(protocol) + message
+
+
+async def propose_with(channel: Channel, protocol: str, message: bytes) -> None:
+    """Send a :func:`proposal` without awaiting the answer."""
+    await channel.write(proposal(protocol, message))
 
 
 async def confirm(channel: Channel, protocol: str) -> None:
-    """Read the answer to :func:`propose_with`. Raises as :func:`propose`."""
+    """Read the answer to a :func:`proposal`. Raises as :func:`propose`."""
     await _expect_header(channel)
     if not await _is_taken(channel, protocol):
         raise ProtocolRefused(f"the other end does not speak {protocol}")

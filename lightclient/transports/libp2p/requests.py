@@ -20,8 +20,8 @@ from lightclient.transports.libp2p.multistream import (
     NegotiationError,
     ProtocolRefused,
     confirm,
+    proposal,
     propose,
-    propose_with,
 )
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.wire.protocols import (
@@ -172,8 +172,7 @@ async def _opened(
     try:
         if is_early:
             try:
-                await propose_with(stream, protocol.protocol_id, message)
-                await stream.close_write()
+                await stream.write_last(proposal(protocol.protocol_id, message))
                 await confirm(stream, protocol.protocol_id)
             except ProtocolRefused:
                 raise
@@ -188,8 +187,7 @@ async def _opened(
                 # That was the reason: nothing is wrong with early requests.
                 connection.takes_early_requests = True
                 raise
-            await stream.write(message)
-            await stream.close_write()
+            await stream.write_last(message)
         yield stream
         await stream.finish()
     finally:

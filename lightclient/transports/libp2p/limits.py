@@ -76,7 +76,7 @@ class RateLimiter:
         return min(level + gained, float(quota.tokens))
 
 
-class Pace:
+class RequestPace:
     """How often we ask one peer: in no stretch of a quota's time more than the quota has.
 
     That is within a token bucket, too, and within any other way to count. Times as above.

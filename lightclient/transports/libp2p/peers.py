@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Final
 
 from lightclient.transports.libp2p.addresses import PeerAddress, is_of_internet, network_of
-from lightclient.transports.libp2p.limits import Pace, RateLimiter
+from lightclient.transports.libp2p.limits import RateLimiter, RequestPace
 from lightclient.transports.scores import ProviderScore, Uniform
 
 MAX_CANDIDATES: Final = 512
@@ -68,7 +68,7 @@ class KnownPeer:
     banned_from_ms: int = 0
     failures: int = 0
     retry_at_ms: int = 0
-    pace: Pace = field(default_factory=Pace)
+    pace: RequestPace = field(default_factory=RequestPace)
     limiter: RateLimiter = field(default_factory=RateLimiter)
 
     def is_banned(self, now_ms: int) -> bool:

@@ -30,7 +30,7 @@ from lightclient.errors import (
 )
 from lightclient.transports.base import MAX_REQUEST_LIGHT_CLIENT_UPDATES, UpdateRange
 from lightclient.transports.libp2p.connections import Connection
-from lightclient.transports.libp2p.limits import QUOTAS, Pace
+from lightclient.transports.libp2p.limits import QUOTAS, RequestPace
 from lightclient.transports.libp2p.requests import (
     Answer,
     BadAnswer,
@@ -70,10 +70,12 @@ class Libp2pTransport:
         pace: how often it was asked lately, perhaps on an earlier connection.
     """
 
-    def __init__(self, connection: Connection, network: Network, pace: Pace | None = None) -> None:
+    def __init__(
+        self, connection: Connection, network: Network, pace: RequestPace | None = None
+    ) -> None:
         self._connection = connection
         self._network = network
-        self._pace = pace or Pace()
+        self._pace = pace or RequestPace()
 
     def __repr__(self) -> str:
         return f"Libp2pTransport({self.name!r})"

@@ -199,3 +199,30 @@ async def test_metadata_is_had_from_peers_of_before_fulu(world: World) -> None:
         assert found.seq_number == 5
         assert found.custody_group_count == 0
         await until(lambda: peer.metadata == found)
+
+
+# Parting ----------------------------------------------------------------------------------------
+
+
+async def test_a_node_that_ends_says_goodbye_to_all(world: World) -> None:
+    first, second = Stranger(world), Stranger(world)
+    node = make_node(world)
+    async with first.running(), second.running():
+        async with running(node):
+            for stranger in (first, second):
+                await stranger.board.dial(address_of(node))
+            await until(lambda: len(node.peers) == 2)
+            await until(lambda: all(peer.has_joined for peer in node.peers.values()))
+        for stranger in (first, second):
+            assert told_goodbye(stranger, GoodbyeReason.CLIENT_SHUTDOWN)
+            await until(lambda stranger=stranger: not stranger.connections)
+
+
+async def test_who_is_banned_is_told_so_when_it_comes_again(world: World) -> None:
+    stranger = Stranger(world)
+    node = make_node(world)
+    async with running(node), stranger.running():
+        node.book.ban(stranger.board.peer_id, 60_000)
+        await stranger.board.dial(address_of(node))
+        await until(lambda: told_goodbye(stranger, GoodbyeReason.BANNED))
+        assert not node.peers

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lightclient.transports.libp2p.addresses import PeerAddress, encode_base58
-from lightclient.transports.libp2p.limits import OUR_MARGIN, QUOTAS, Pace, RateLimiter
+from lightclient.transports.libp2p.limits import OUR_MARGIN, QUOTAS, RateLimiter, RequestPace
 from lightclient.transports.libp2p.peers import (
     MAX_CANDIDATES,
     MAX_CANDIDATES_OF_ADDRESS,
@@ -230,7 +230,7 @@ def test_a_quota_is_there_at_once_and_comes_back_evenly() -> None:
 
 
 def test_more_than_a_quota_has_counts_as_all_of_it() -> None:
-    for limiter in (RateLimiter(), Pace()):
+    for limiter in (RateLimiter(), RequestPace()):
         assert limiter.take(NAME, 0.0, 10_000)
         assert not limiter.take(NAME, 0.0)
 
@@ -246,7 +246,7 @@ def test_our_own_limits_are_those_that_lodestar_is_known_to_have() -> None:
 
 def asked(name: str, rng: random.Random) -> list[tuple[float, int]]:
     """When we asked for how much, being as eager as our pace lets us be."""
-    pace, now = Pace(), 0.0
+    pace, now = RequestPace(), 0.0
     times: list[tuple[float, int]] = []
     for _ in range(500):
         tokens = rng.choice((1, 3, 32, 128)) if name == UPDATES else 1
@@ -269,7 +269,7 @@ def test_no_stretch_of_time_holds_more_requests_than_a_server_allows(name: str) 
 
 
 def test_the_wait_that_is_told_is_long_enough_and_not_longer() -> None:
-    pace = Pace()
+    pace = RequestPace()
     assert pace.take(NAME, 0.0)
     assert pace.take(NAME, 4.0)
     assert pace.seconds_until(NAME, 5.0) == pytest.approx(12 * OUR_MARGIN - 5)

@@ -203,7 +203,8 @@ class Router:
         for topic, seconds in rpc.prune:
             if topic in self._mesh:
                 self._mesh[topic].discard(name)
-                back_off = min(max(float(seconds), _BACK_OFF), _LONGEST_BACK_OFF)
+                # As told: who stopped listening asks again after ten seconds, and rightly so.
+                back_off = min(float(seconds) or _BACK_OFF, _LONGEST_BACK_OFF)
                 self._back_off[name, topic] = now + back_off
         for message_id in rpc.do_not_want[:MAX_IDS]:
             peer.note_has(message_id)
@@ -214,7 +215,8 @@ class Router:
         mesh = self._mesh.get(topic)
         if mesh is None or name in mesh:
             return  # of a topic that is not ours nothing is said, lest we be made to talk
-        if self._back_off.get((name, topic), 0.0) > now:
+        # Two clocks and a network lie between when it counts from and when we do.
+        if self._back_off.get((name, topic), 0.0) > now + HEARTBEAT_SECONDS:
             self.offences.append((name, "asked into the mesh before its time", False))
             self._prune(name, topic, now, _BACK_OFF)
         elif len(mesh) >= MESH_HIGH:

@@ -159,6 +159,28 @@ def test_who_was_pruned_is_not_asked_in_before_its_time_and_may_not_ask() -> Non
     assert router.mesh_of(TOPIC) == {"a"}
 
 
+def test_who_stopped_listening_for_a_while_may_ask_in_when_it_said() -> None:
+    # A beacon node that lost its sync: it leaves, says ten seconds, and comes back after them.
+    router = make_router("a")
+    router.subscribe(TOPIC, 1.0)
+    router.receive("a", GossipRPC(subscriptions=[(TOPIC, False)], prune=[(TOPIC, 10)]), 2.0)
+    router.take_outgoing()
+    router.receive("a", GossipRPC(subscriptions=[(TOPIC, True)], graft=[TOPIC]), 11.9)
+    assert router.mesh_of(TOPIC) == {"a"}
+    assert not router.offences
+    assert not router.take_outgoing()
+
+
+def test_a_prune_without_a_time_counts_as_a_minute() -> None:
+    router = make_router("a")
+    router.subscribe(TOPIC, 1.0)
+    router.receive("a", GossipRPC(prune=[(TOPIC, 0)]), 2.0)
+    router.heartbeat(61.0)
+    assert not router.mesh_of(TOPIC)
+    router.heartbeat(62.5)
+    assert router.mesh_of(TOPIC) == {"a"}
+
+
 def test_a_back_off_of_centuries_counts_as_an_hour() -> None:
     router = make_router("a")
     router.receive("a", GossipRPC(prune=[(TOPIC, 2**64 - 1)]), 0.0)

@@ -107,6 +107,7 @@ async def test_it_is_answered_on_every_protocol_that_we_serve(
             for protocol, request, _ in asked[1:]:
                 nursery.start_soon(exchange, protocol, request)
         assert sorted(heard.body for heard in answers) == sorted(item[2] for item in asked[1:])
+        assert not theirs.told("fault")
         assert not theirs.told("disconnected")
         goodbye = encode_request(GOODBYE_1, int(GoodbyeReason.CLIENT_SHUTDOWN))
         await theirs.ask(node.peer_id, GOODBYE_1.protocol_id, goodbye, optimistic=optimistic)

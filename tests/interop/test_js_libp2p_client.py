@@ -85,5 +85,6 @@ async def test_it_bootstraps_catches_up_and_follows_and_is_not_disconnected(
             assert client.status.usable_providers == 1
             assert {protocol_id for protocol_id, _ in server.requests} >= {PING_1.protocol_id}
             assert len(server.told("connected")) == 1
+            assert not server.told("fault")
             assert not server.told("disconnected")
             assert await server.order("connections")

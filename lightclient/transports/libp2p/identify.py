@@ -102,7 +102,7 @@ async def answer_ping(stream: Stream) -> None:
             while len(data) < _PING_SIZE:
                 piece = await stream.read(_PING_SIZE - len(data))
                 if not piece:
-                    await stream.close()
+                    await stream.leave()
                     return
                 data += piece
             await stream.write(bytes(data))

@@ -225,6 +225,19 @@ async def write_last(stream: IMuxedStream, data: bytes) -> None:
         await stream.close()
 
 
+async def leave_stream(stream: IMuxedStream) -> None:
+    """End our side of a stream whose peer has ended its own and waits for nothing more.
+
+    On mplex without a word: js-libp2p has forgotten the stream (see ``write_last``).
+    """
+    conn = stream.muxed_conn
+    if isinstance(stream, MplexStream) and isinstance(conn, GuardedMplex):
+        stream.event_local_closed.set()
+        conn.streams.pop(stream.stream_id, None)
+    else:
+        await stream.close()
+
+
 async def reset_stream(stream: IMuxedStream) -> None:
     """Reset a stream, also where mplex as it comes says nothing: if the peer closed its side."""
     if isinstance(stream, MplexStream):

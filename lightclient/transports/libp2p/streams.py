@@ -12,7 +12,7 @@ import trio
 from libp2p.abc import IMuxedStream
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
-from lightclient.transports.libp2p.muxers import reset_stream, was_reset, write_last
+from lightclient.transports.libp2p.muxers import leave_stream, reset_stream, was_reset, write_last
 
 READ_SIZE: Final = 65536
 _END_SECONDS: Final = 0.25
@@ -83,6 +83,12 @@ class Stream:
         """Close after an exchange that went well. Never raises."""
         with suppress(StreamBroken):
             await self.close_write()
+
+    async def leave(self) -> None:
+        """End a stream that the peer has ended and on which it waits for nothing. Never raises."""
+        self._has_written_all = True
+        with suppress(Exception):
+            await leave_stream(self._muxed)
 
     async def part(self) -> None:
         """Close, and let the peer read to the end before the stream is forgotten. Never raises."""

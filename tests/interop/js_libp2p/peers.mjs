@@ -94,6 +94,12 @@ const strict = (peer, muxer) => (components) => {
   return { protocol: inner.protocol, createStreamMuxer };
 };
 
+// What mplex holds against the other end: it disconnects from who gathers a few in a second.
+function noting({ rateLimiter }, tell) {
+  const consume = rateLimiter?.consume.bind(rateLimiter);
+  if (consume) rateLimiter.consume = (fault, points) => (tell(fault), consume(fault, points));
+}
+
 // Gossip ---------------------------------------------------------------------------------------
 
 // compute_message_id, altair p2p-interface.
@@ -161,7 +167,10 @@ const ORDERS = {
     const connection = ({ detail }) => ({
       remote: detail.remotePeer.toString(), direction: detail.direction, muxer: detail.multiplexer,
     });
-    node.addEventListener("connection:open", (event) => tell("connected", connection(event)));
+    node.addEventListener("connection:open", (event) => {
+      noting(event.detail.muxer, (fault) => tell("fault", { fault }));
+      tell("connected", connection(event));
+    });
     node.addEventListener("connection:close", (event) => tell("disconnected", connection(event)));
     node.addEventListener("peer:identify", ({ detail }) => tell("identified", {
       remote: detail.peerId.toString(), agent: detail.agentVersion, protocols: detail.protocols,

@@ -12,7 +12,7 @@ pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 
 from lightclient.transports.libp2p.acquaintance import ask_identity
 from lightclient.transports.libp2p.connections import Connection
-from lightclient.transports.libp2p.identify import IDENTIFY, encode_identify
+from lightclient.transports.libp2p.identify import IDENTIFY, PING, encode_identify
 from lightclient.transports.libp2p.multistream import propose
 from lightclient.transports.libp2p.muxers import MPLEX, YAMUX
 from lightclient.transports.libp2p.requests import ask
@@ -129,3 +129,23 @@ async def test_we_close_our_side_of_identify_before_it_is_answered(muxer: str) -
 
     async with two_hosts(Host(), Host({IDENTIFY: serve}, muxers=(muxer,))) as connection:
         assert (await ask_identity(connection)).agent == "late/1"
+
+
+async def test_who_has_pinged_and_left_is_not_answered_that_we_leave() -> None:
+    world = World(SLOT)
+    node = make_node(world)
+    stranger = Stranger(world)
+    stranger.board._muxers = (MPLEX,)
+    async with running(node), stranger.meeting(node) as connection:
+        ours = node.peers[stranger.board.peer_id].connection
+        with frames_of(ours) as writes:
+            for _ in range(3):
+                stream = await connection.open_stream()
+                await propose(stream, [PING])
+                said = os.urandom(32)
+                await stream.write(said)
+                assert await stream.read(32) == said
+                await stream.close()
+            theirs = ours._muxed.streams
+            await until(lambda: all(number.is_initiator for number in theirs))
+        assert CLOSE_RECEIVER not in [tag for tags in writes for tag in tags]

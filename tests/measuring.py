@@ -16,13 +16,11 @@ from contextlib import contextmanager
 UNMEASURED = (
     "beacon/test_spec_vectors.py",
     "benchmarks",
-    "cli/test_spec_vectors.py",
     "client/test_many_providers.py",
     "field_notes",
     "fuzz",
     "protocol/test_bit_flips.py",
     "soak",
-    "test_vectors.py",
 )
 """Tests, by folder or file in ``tests/``, that coverage does not look at."""
 

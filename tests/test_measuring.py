@@ -75,7 +75,7 @@ def test_chains_are_measured_where_they_are_tested() -> None:
     assert {"measured_here", "_add_block"} <= tracer.entered
 
 
-@pytest.mark.parametrize("name", ["soak/test_seeds.py", "test_vectors.py"])
+@pytest.mark.parametrize("name", ["soak/test_seeds.py", "client/test_many_providers.py"])
 def test_what_plays_the_whole_client_is_not_measured(name: str) -> None:
     with tracing() as tracer, measuring(name):
         play()

@@ -14,7 +14,7 @@ from lightclient.transports.libp2p.acquaintance import ask_identity
 from lightclient.transports.libp2p.connections import Connection
 from lightclient.transports.libp2p.identify import IDENTIFY, PING, encode_identify
 from lightclient.transports.libp2p.multistream import propose
-from lightclient.transports.libp2p.muxers import MPLEX, YAMUX
+from lightclient.transports.libp2p.muxers import MPLEX, YAMUX, GuardedMplex
 from lightclient.transports.libp2p.requests import ask
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.wire.messages import UpdatesByRange
@@ -146,6 +146,7 @@ async def test_who_has_pinged_and_left_is_not_answered_that_we_leave() -> None:
                 await stream.write(said)
                 assert await stream.read(32) == said
                 await stream.close()
-            theirs = ours._muxed.streams
-            await until(lambda: all(number.is_initiator for number in theirs))
+            muxed = ours._muxed
+            assert isinstance(muxed, GuardedMplex)
+            await until(lambda: all(stream.is_initiator for stream in muxed.streams))
         assert CLOSE_RECEIVER not in [tag for tags in writes for tag in tags]

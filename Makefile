@@ -31,13 +31,13 @@ test: setup-test ## run all tests with branch coverage
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: setup-test ## ruff, mypy --strict and the import contracts
-	@# Each runs, so that one round shows every fault.
-	@failed=""; \
+	@# Each runs, so that one round shows every fault; the longest beside the others.
+	@failed=""; said="$$(mktemp)"; $(PY) -m mypy $(MYPY_TESTS) >"$$said" 2>&1 & on_tests=$$!; \
 	$(PY) -m ruff check . || failed="$$failed ruff-check"; \
 	$(PY) -m ruff format --check . || failed="$$failed ruff-format"; \
 	$(PY) -m mypy || failed="$$failed mypy"; \
-	$(PY) -m mypy $(MYPY_TESTS) || failed="$$failed mypy-tests"; \
 	$(VENV)/bin/lint-imports || failed="$$failed import-contracts"; \
+	wait $$on_tests || failed="$$failed mypy-tests"; cat "$$said"; rm -f "$$said"; \
 	[ -z "$$failed" ] || { echo "make lint:$$failed failed (make format repairs formatting)"; exit 1; }
 
 format: setup-test ## let ruff format and sort imports

@@ -14,6 +14,7 @@ from benchmarks.libp2p import traffic_figures
 pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_a_quick_run_tells_time_memory_and_bytes(tmp_path: Path, checkout: Path) -> None:
     path = tmp_path / "figures.json"

@@ -52,6 +52,7 @@ class TestOnSockets:
     def _extra(self) -> None:
         pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 
+    @pytest.mark.slow
     def test_every_fork_is_crossed_and_every_offender_is_left(self) -> None:
         with showing("--transport=libp2p", "--live-seconds=0") as process:
             out, err = process.communicate(timeout=60)

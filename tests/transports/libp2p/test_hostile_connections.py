@@ -271,6 +271,8 @@ def test_handshakes_have_a_rate_for_each_address_and_for_all() -> None:
     admitted = sum(counts.admits(host, 10_000 + n) for n, host in enumerate(everywhere))
     assert admitted <= reception.BURST + 11 * reception.PER_SECOND
     assert counts.admits("45.2.2.2", 60_000)
+    local = [counts.admits("127.0.0.1", 120_000) for _ in range(2 * reception.BURST_OF_ADDRESS)]
+    assert all(local), "this machine's programs share no rate of an address"
     # Whoever comes and goes leaves nothing.
     counts.begin("45.2.2.2")
     counts.end("45.2.2.2")

@@ -31,7 +31,8 @@ def test_a_quick_run_tells_time_memory_and_bytes(tmp_path: Path, checkout: Path)
     by_name = {item["name"]: item for item in report["figures"]}
     for name, item in by_name.items():
         assert name in done.stdout
-        assert item["median"] > 0
+        # Discovery may be silent for as long as this takes.
+        assert item["median"] > 0 or "(discovery)" in name
     start = by_name["process start to the verified head (libp2p)"]
     assert start["unit"] == "s"
     assert by_name["resident memory at the first head"]["unit"] == "MB"

@@ -49,6 +49,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the process starts: the length of its first wait is fixed then."""
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.2)
+
+
+@pytest.fixture
 def second(backend: Backend) -> Iterator[SecondProcess]:
     made = SecondProcess(backend)
     made.start()
@@ -130,9 +136,8 @@ def test_a_killed_process_is_replaced_by_checking_here(
 
 
 def test_a_process_that_hangs_is_given_up(
-    backend: Backend, second: SecondProcess, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, impatient: None, second: SecondProcess
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.2)
     assert second.process_id is not None
     os.kill(second.process_id, signal.SIGSTOP)
     good = well_attended(backend, 16)

@@ -26,9 +26,10 @@ demo: setup-demo ## a light client follows a simulated chain through every fork 
 	@$(VENV)/bin/nimbus-light-client demo
 
 test: setup-test ## run all tests with branch coverage
-	@# Many tests start programs, which load what is compiled once. A worker begins with a half of all
-	@# tests, so that what a file shares is made by one of them.
-	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+	@# Many tests start programs, which load what is compiled once. A worker begins with its share of all
+	@# tests, so that what a file shares is made by one of them. Three for two cores: a third of the
+	@# time goes by in waiting for sockets, slots and programs.
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: setup-test ## ruff, mypy --strict and the import contracts
 	@# Each runs, so that one round shows every fault; the longest beside the others.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("libp2p", "trio", "cryptography", "coincurve", "Crypto", "fastecdsa", "noise", "snappy")
 
 CODE = f"""
@@ -40,3 +42,35 @@ def test_a_client_of_rest_providers_imports_nothing_of_libp2p() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+THREADED = """
+import os, sys, threading, trio
+from lightclient.transports.libp2p.options import Libp2pOptions
+from lightclient.transports.libp2p.pool import Libp2pPool
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "libp2p":
+            print("main" if threading.current_thread() is threading.main_thread() else "aside")
+            raise ImportError("seen")
+
+async def use():
+    pool = Libp2pPool(Libp2pOptions(secret=os.urandom(32)))
+    sys.meta_path.insert(0, Watch())
+    try:
+        await pool._run_node(None, None)
+    except ImportError:
+        pass
+
+trio.run(use)
+"""
+
+
+def test_other_providers_go_on_while_libp2p_is_imported() -> None:
+    pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", THREADED], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["aside"]

@@ -124,6 +124,7 @@ class Node:
             on_offence=self.company.note_offence,
         )
         self._switchboard = self._new_switchboard()
+        self._has_candidate = trio.Event()
 
     def _new_gossip(self) -> Gossip:
         slots = 2 * self._network.preset.slots_per_epoch
@@ -172,6 +173,11 @@ class Node:
     @property
     def _slot(self) -> int:
         return self._network.slot_at_time_ms(self._clock())
+
+    def add_candidate(self, address: PeerAddress) -> None:
+        """Somebody was found who may be dialled."""
+        self.book.add_candidate(address)
+        self._has_candidate.set()
 
     def status(self) -> Status:
         """What we say of our place on the chain."""
@@ -248,13 +254,15 @@ class Node:
                 )
 
     async def _keep_up(self) -> None:
-        """Dial, drop, and follow the forks' topics, once a second."""
+        """Dial, drop, and follow the forks' topics: once a second, and when somebody is found."""
         async with trio.open_nursery() as nursery:
             while True:
                 self._choose_topics()
                 self.company.drop_bad_peers()
                 self._dial_peers(nursery)
-                await trio.sleep(UPKEEP_SECONDS)
+                self._has_candidate = trio.Event()
+                with trio.move_on_after(UPKEEP_SECONDS):
+                    await self._has_candidate.wait()
 
     def _choose_topics(self) -> None:
         names = LIGHT_CLIENT_TOPICS if self._member.can_judge_pushes() else ()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SAVE_SECONDS: Final = 600.0
+_NODE: Final = "lightclient.transports.libp2p.node"
 _PARTING_SECONDS: Final = 1.0
 
 
@@ -93,7 +95,8 @@ class Libp2pPool:
             await self._run_in_thread(network, member)
 
     async def _run_node(self, network: Network, member: PoolMember) -> None:
-        # A second of imports: only now, and only for those who use it.
+        # A second of imports, only for those who use it, in a thread: other providers go on.
+        await anyio.to_thread.run_sync(import_module, _NODE)
         from lightclient.transports.libp2p.node import Node
         from lightclient.transports.libp2p.peers import PeerBook
 
@@ -155,7 +158,7 @@ class Libp2pPool:
             IdentityKey(options.secret),
             network,
             wanted=lambda: node.wanted_candidates,
-            on_found=node.book.add_candidate,
+            on_found=node.add_candidate,
             tcp_port=lambda: node.port,
             clock=self._clock,
             listen_address=options.listen_address,

@@ -17,6 +17,7 @@ from lightclient.containers import ObjectKind, encode_ssz
 from lightclient.protocol import Rule, Verdict, VerdictKind
 from lightclient.sync import Outcome
 from lightclient.transports.libp2p import multistream, serving
+from lightclient.transports.libp2p import node as node_module
 from lightclient.transports.libp2p.connections import Connection, DialError
 from lightclient.transports.libp2p.gossip_rpc import GossipMessage, GossipRPC, encode_rpc
 from lightclient.transports.libp2p.gossipsub import MESHSUB
@@ -300,6 +301,18 @@ async def test_who_says_goodbye_is_gone_and_who_is_down_is_dialled_again(world: 
             client.book.known(server.peer_id).retry_at_ms = 0
             await until(lambda: member.serving, 5)
         await until(lambda: not server.peers)
+
+
+async def test_a_peer_that_was_found_is_dialled_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "UPKEEP_SECONDS", 3600.0)
+    member = Member()
+    server, client = make_node(world), make_node(world, member)
+    async with running(server, client):
+        await anyio.wait_all_tasks_blocked()
+        client.add_candidate(address_of(server))
+        await until(lambda: member.serving)
 
 
 async def test_a_peer_whose_score_falls_is_left_and_not_let_in_while_it_is_low(

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.abc
@@ -57,6 +57,9 @@ class StopAt:
         if self.synced_epoch is not None and epoch >= self.synced_epoch:
             return "--stop-at-synced-epoch" if state is SyncState.SYNCED else None
         return None
+
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class LastResort:
@@ -230,12 +233,20 @@ class _Follower:
             self._scope.cancel()
 
     async def _stop_on_signal(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for number in signals:
-                _logger.info("Stopping", extra={"lc": {"signal": signal.Signals(number).name}})
-                self.last_resort.start(exit_code=0)
-                self.stop()
+        has_stopped = False
+        try:
+            with anyio.open_signal_receiver(*_STOPPING) as signals:
+                task_status.started()
+                async for number in signals:
+                    _logger.info("Stopping", extra={"lc": {"signal": signal.Signals(number).name}})
+                    has_stopped = True
+                    self.last_resort.start(exit_code=0)
+                    self.stop()
+        finally:
+            if has_stopped:
+                # Told again, it could only stop less well: an event loop bears no interruption.
+                for number in _STOPPING:
+                    signal.signal(number, signal.SIG_IGN)
 
     async def _run(self) -> None:
         _log_start(self._client)

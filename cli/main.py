@@ -205,7 +205,8 @@ def _follow(options: dict[str, Any]) -> int:
             return EXIT_OK
         raise
     finally:
-        if previous is not None:
+        # Once it has been told to stop, being told again is ignored to the end.
+        if previous is not None and signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
             signal.signal(signal.SIGTERM, previous)
 
 

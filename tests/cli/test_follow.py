@@ -176,6 +176,19 @@ def test_sigterm_ends_it_at_once_while_a_request_hangs(chain: Served) -> None:
     assert seconds < 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_being_told_to_stop_again_and_again_changes_nothing(
+    chain: Served, number: signal.Signals
+) -> None:
+    with following(*chain.options) as process:
+        read_until(process, "sync=synced")
+        while process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.01)
+        assert process.stderr is not None
+        assert (process.returncode, process.stderr.read()) == (0, "")
+
+
 def test_sigterm_ends_it_at_once_while_catching_up(habits: Served) -> None:
     def intercept(received: Received, answer: Answer) -> Answer:
         return Answer(503, {}, b"") if received.path.endswith("/updates") else answer

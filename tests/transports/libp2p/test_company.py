@@ -215,7 +215,7 @@ async def test_a_node_that_ends_says_goodbye_to_all(world: World) -> None:
             await until(lambda: all(peer.has_joined for peer in node.peers.values()))
         for stranger in (first, second):
             assert told_goodbye(stranger, GoodbyeReason.CLIENT_SHUTDOWN)
-            await until(lambda stranger=stranger: not stranger.connections)
+        await until(lambda: not (first.connections or second.connections))
 
 
 async def test_who_is_banned_is_told_so_when_it_comes_again(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 
+import anyio
 import trio
 import trio.testing
 
@@ -59,15 +60,15 @@ async def test_topics_are_those_of_both_forks_from_an_epoch_before_one_until_an_
     assert digests[0] != digests[1], "another epoch is that of the fork"
     expected = {-2: {0}, -1: {0, 1}, 0: {0, 1}, 1: {1}, 2: {1}}
     node = node_at(FORK_EPOCH - 2)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(node.run)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(node.run)
         for which in expected.values():
             # In the midst of each epoch: a slot before its start they have changed already.
             await trio.sleep(EPOCH_SECONDS / 2)
             topics = {str(Topic(digests[i], name)) for i in which for name in LIGHT_CLIENT_TOPICS}
             assert node._gossip.router.topics == topics
             await trio.sleep(EPOCH_SECONDS / 2)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_host_that_ends_at_once_every_time_is_started_ever_later_and_never_given_up(

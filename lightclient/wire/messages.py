@@ -20,6 +20,8 @@ MAX_REQUEST_BLOCKS: Final = 1024
 MAX_REQUEST_LIGHT_CLIENT_UPDATES: Final = 128
 ATTESTATION_SUBNET_COUNT: Final = 64
 SYNC_COMMITTEE_SUBNET_COUNT: Final = 4
+CUSTODY_REQUIREMENT: Final = 4
+"""The least custody group count of a node (fulu das-core). Lighthouse leaves who tells less."""
 
 _UINT64: Final = Uint(64)
 _ROOT: Final = Bytes(32)
@@ -57,12 +59,15 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A node's subnets as bits in SSZ bytes; version 2 does not tell ``custody_group_count``."""
+    """A node's subnets as bits in SSZ bytes.
+
+    Version 2 does not tell ``custody_group_count``: then it is the least that there may be.
+    """
 
     seq_number: int
     attnets: bytes = bytes(ATTESTATION_SUBNET_COUNT // 8)
     syncnets: bytes = bytes(1)
-    custody_group_count: int = 0
+    custody_group_count: int = CUSTODY_REQUIREMENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,13 @@ from lightclient.wire.enr import (
 )
 from lightclient.wire.fork_id import fork_entries
 from lightclient.wire.identity import IdentityKey
+from lightclient.wire.messages import CUSTODY_REQUIREMENT
 from lightclient.wire.rlp import Item
 
 RECORD_FILE: Final = "node-record.txt"
 _MAX_FILE_BYTES: Final = 1024
+_CUSTODY: Final = {b"cgc": bytes([CUSTODY_REQUIREMENT])}
+"""As our metadata tell it (fulu p2p-interface, ENR structure)."""
 
 
 class RecordFile:
@@ -92,7 +95,7 @@ class OwnRecord:
         if basis == self._basis:
             return False
         self._basis = basis
-        changes: dict[bytes, Item | None] = dict(fork_entries(self._network, epoch))
+        changes: dict[bytes, Item | None] = {**fork_entries(self._network, epoch), **_CUSTODY}
         if host is not None:
             ip = ip_address(host)
             other = IPv4Address(0) if ip.version == 6 else ip_address("::")

@@ -13,7 +13,7 @@ import trio
 from lightclient.transports.libp2p import places
 from lightclient.transports.libp2p.acquaintance import ask_metadata
 from lightclient.transports.libp2p.node import Node
-from lightclient.wire.messages import GoodbyeReason, Metadata
+from lightclient.wire.messages import CUSTODY_REQUIREMENT, GoodbyeReason, Metadata
 from lightclient.wire.protocols import METADATA_2, PING_1
 from tests.client.world import World, until
 from tests.transports.libp2p.test_node import Stranger, _said
@@ -182,6 +182,16 @@ async def test_metadata_is_asked_once_and_again_when_a_ping_tells_of_newer(
             await until(lambda: peer.metadata == server.metadata, 10)
 
 
+async def test_our_metadata_tell_no_fewer_custody_groups_than_peers_insist_on(world: World) -> None:
+    # Lighthouse says goodbye (fault) to whoever tells less, on every Fulu network.
+    stranger = Stranger(world)
+    node = make_node(world)
+    async with running(node), stranger.meeting(node):
+        (connection,) = stranger.connections
+        found = await ask_metadata(connection, world.network)
+    assert found.custody_group_count == CUSTODY_REQUIREMENT
+
+
 async def test_metadata_is_had_from_peers_of_before_fulu(world: World) -> None:
     class Older(Stranger):
         def __init__(self) -> None:
@@ -197,7 +207,7 @@ async def test_metadata_is_had_from_peers_of_before_fulu(world: World) -> None:
         peer = node.peers[older.board.peer_id]
         found = await ask_metadata(peer.connection, world.network)
         assert found.seq_number == 5
-        assert found.custody_group_count == 0
+        assert found.custody_group_count == CUSTODY_REQUIREMENT
         await until(lambda: peer.metadata == found)
 
 

@@ -175,6 +175,20 @@ def test_our_record_replaces_that_of_an_earlier_run_also_where_the_clock_went_ba
     assert other.record.sequence == NOW_MS - 10**9
 
 
+def test_our_record_tells_our_forks_and_as_many_custody_groups_as_our_metadata() -> None:
+    pytest.importorskip("coincurve")
+    from lightclient.transports.libp2p.own_record import OwnRecord
+    from lightclient.wire.messages import Metadata
+    from tests.transports.libp2p.finders import MAINNET, NOW_MS
+    from tests.wire.keys import key_of
+
+    own = OwnRecord(key_of(1), MAINNET, "2001:db8::1", NOW_MS)
+    own.update(411_392, 9000, 9000)
+    told = own.record.entries
+    assert {b"eth2", b"nfd", b"ip6", b"tcp6", b"udp6"} <= told.keys()
+    assert told[b"cgc"] == bytes([Metadata(seq_number=1).custody_group_count])
+
+
 @pytest.mark.parametrize("content", [b"", b"enr:-nonsense", b"\xff" * 100, b"x" * 5000])
 def test_a_damaged_record_of_ours_is_set_aside(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("coincurve")

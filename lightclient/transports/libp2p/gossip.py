@@ -34,6 +34,8 @@ FRAME_SECONDS: Final = 20.0
 RPCS_PER_SECOND: Final = 50
 RPC_BURST: Final = 400
 """Exchanges of a peer that are read; a large one counts as several. A few a second are usual."""
+TALK_AGAIN_SECONDS: Final = 10.0
+"""How long to wait before a stream that broke is made anew."""
 _PACED_BYTES: Final = 1024
 _MOST_PACED: Final = 2**18
 
@@ -126,9 +128,27 @@ class Gossip:
             queue.close()
 
     async def talk(self, connection: Connection) -> None:
-        """Tell an attached peer what is for it, until its stream ends."""
+        """Tell an attached peer what is for it, until it is detached or does not gossip.
+
+        Streams break, and connections last for months: another is made then.
+        """
         peer = connection.peer_id
         _, outgoing = self._queues[peer]
+        try:
+            while await self._talk_on_a_stream(connection, outgoing):
+                await trio.sleep(TALK_AGAIN_SECONDS)
+                while outgoing.statistics().current_buffer_used:
+                    outgoing.receive_nowait()
+                self.router.greet_again(peer)
+                self._flush()
+        finally:
+            self.detach(peer)
+
+    @staticmethod
+    async def _talk_on_a_stream(
+        connection: Connection, outgoing: trio.MemoryReceiveChannel[GossipRPC]
+    ) -> bool:
+        """Whether the stream broke, so that another may do better."""
         stream: Stream | None = None
         try:
             stream = await connection.open_stream()
@@ -138,11 +158,13 @@ class Gossip:
                 content = encode_rpc(rpc)
                 await stream.write(encode_varint(len(content)) + content)
         except (NegotiationError, StreamBroken, trio.TooSlowError) as error:
-            _logger.debug("No gossip", extra={"lc": {"peer": peer, "reason": error}})
+            about = {"peer": connection.peer_id, "reason": error}
+            _logger.debug("No gossip", extra={"lc": about})
+            return not isinstance(error, NegotiationError)
         finally:
-            self.detach(peer)
             if stream is not None:
                 await stream.reset()
+        return False
 
     def _flush(self) -> None:
         for peer, rpc in self.router.take_outgoing().items():

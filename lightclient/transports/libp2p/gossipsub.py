@@ -136,6 +136,14 @@ class Router:
         for mesh in self._mesh.values():
             mesh.discard(name)
 
+    def greet_again(self, name: str) -> None:
+        """What a peer was told may be lost: it hears all anew. What it told stands."""
+        peer = self._peers.get(name)
+        if peer is not None:
+            self.remove_peer(name)
+            self.add_peer(name)
+            self._peers[name] = peer
+
     def subscribe(self, topic: str, now: float) -> None:
         """Listen to ``topic``."""
         if topic in self._mesh:

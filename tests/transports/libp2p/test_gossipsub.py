@@ -360,3 +360,18 @@ def test_a_peer_that_is_gone_leaves_nothing() -> None:
     assert router.settle(arrival.message_id, accept=True) == 1
     assert set(router.take_outgoing()) == {"b"}
     assert router.receive("a", GossipRPC(messages=[message(b"x")]), 3.0) == []
+
+
+def test_a_peer_on_a_new_stream_is_greeted_again_and_what_it_told_stands() -> None:
+    router = make_router("a")
+    heartbeat(router, 1.0)
+    many = [message(bytes([number])) for number in range(MAX_UNSETTLED_OF_PEER)]
+    router.receive("a", GossipRPC(messages=many), 2.0)
+    router.publish(OTHER, encode_payload(b"lost with the stream"), 2.0)
+    router.greet_again("a")
+    sent = heartbeat(router, 3.0)["a"]
+    assert sent.subscriptions == [(TOPIC, True)]
+    assert sent.graft == [TOPIC], "for the peer the mesh may have ended with the stream"
+    assert router.receive("a", GossipRPC(messages=[message(b"more")]), 4.0) == []
+    router.greet_again("nobody")
+    assert not router.take_outgoing()

@@ -503,6 +503,38 @@ async def test_one_gossip_stream_a_peer_is_read(world: World) -> None:
             await drip(streams[0], b"\0")
 
 
+async def test_gossip_outlasts_the_stream_that_it_went_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections last for months; a stream on them may break any time, at either end."""
+    monkeypatch.setattr("lightclient.transports.libp2p.gossip.TALK_AGAIN_SECONDS", 0.05)
+    member = Member()
+    source = make_node(world)
+    name = topic(world)
+    digest = bytes.fromhex(name.split("/")[2])
+    async with running(source):
+        hearer = make_node(world, member, direct=[address_of(source)])
+        async with running(hearer):
+            router = source._gossip.router
+            await until(lambda: hearer.peer_id in router.mesh_of(name))
+            for _ in range(3):
+                before = hearer._gossip._listening[source.peer_id]
+                await before.reset()
+                with trio.fail_after(20):
+                    # It is only noticed when something is to be said: that is lost.
+                    while hearer._gossip._listening.get(source.peer_id, before) is before:
+                        router._to(hearer.peer_id).do_not_want.append(b"lost")
+                        source._gossip._flush()
+                        await trio.sleep(0.1)
+                await until(lambda: hearer.peer_id in router.mesh_of(name), 10)
+            content = optimistic(world)
+            assert source.publish("light_client_optimistic_update", content, digest) == 1
+            await until(lambda: member.judged, 10)
+            # Both still know what the other listens to, and nobody is taken for an offender.
+            assert source.peer_id in hearer._gossip.router.mesh_of(name)
+            assert source.company.figures.offences == hearer.company.figures.offences == 0
+
+
 async def test_a_peer_that_answers_no_status_is_left(world: World) -> None:
     member = Member()
     mute = Host()

@@ -140,6 +140,13 @@ def network_of(host: str) -> str:
 
 
 @lru_cache(maxsize=2048)
+def neighbourhood_of(host: str) -> str:
+    """What an address is bought or given along with: a /24 of IPv4, a /48 of IPv6."""
+    network = ip_network(network_of(host))
+    return str(network.supernet(new_prefix=24 if network.version == 4 else 48))
+
+
+@lru_cache(maxsize=2048)
 def is_of_internet(host: str) -> bool:
     """Whether an address is one that anybody on the internet may tell of; False for a name."""
     try:

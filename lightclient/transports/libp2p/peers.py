@@ -8,18 +8,27 @@ of by the thousand, nor those that had to be banned.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, TypeGuard
 
-from lightclient.transports.libp2p.addresses import PeerAddress, is_of_internet, network_of
+from lightclient.transports.libp2p.addresses import (
+    PeerAddress,
+    is_of_internet,
+    neighbourhood_of,
+    network_of,
+)
 from lightclient.transports.libp2p.limits import RateLimiter, RequestPace
 from lightclient.transports.scores import ProviderScore, Uniform
 
 MAX_CANDIDATES: Final = 512
 MAX_CANDIDATES_OF_ADDRESS: Final = 4
 """At one address of the internet: identities cost nothing, and it may be somebody else's."""
+MAX_CANDIDATES_OF_NEIGHBOURHOOD: Final = 16
+MAX_DIALLED_OF_NEIGHBOURHOOD: Final = 3
+"""In a /24 of the internet (IPv6: a /48): whoever owns one would else be all whom we choose."""
 _FIRST_RETRY_MS: Final = 2_000
 _LONGEST_RETRY_MS: Final = 300_000
 _MAX_FAILURES: Final = 16
@@ -141,15 +150,19 @@ class PeerBook:
             known.address = address
 
     def _is_crowded(self, address: PeerAddress) -> bool:
-        """Whether enough others are said to be where this one is said to be."""
+        """Whether enough others are said to be where this one is said to be, or around there."""
         if not is_of_internet(address.host):
             return False
-        network, others = network_of(address.host), 0
+        network, around = network_of(address.host), neighbourhood_of(address.host)
+        there = near = 0
         for peer_id, known in self._peers.items():
             told = known.address
-            if told is not None and not known.is_direct and peer_id != address.peer_id:
-                others += is_of_internet(told.host) and network_of(told.host) == network
-        return others >= MAX_CANDIDATES_OF_ADDRESS
+            if told is None or known.is_direct or peer_id == address.peer_id:
+                continue
+            if is_of_internet(told.host) and neighbourhood_of(told.host) == around:
+                near += 1
+                there += network_of(told.host) == network
+        return there >= MAX_CANDIDATES_OF_ADDRESS or near >= MAX_CANDIDATES_OF_NEIGHBOURHOOD
 
     def _has_room_for_candidate(self) -> bool:
         candidates = [
@@ -189,8 +202,22 @@ class PeerBook:
                 self._uniform(0, 1),
             )
         )
-        chosen = direct + others[: max(wanted, 0)]
+        chosen = direct + self._spread(others, connected)[: max(wanted, 0)]
         return [known.address for known in chosen if known.address is not None]
+
+    def _spread(self, others: Iterable[KnownPeer], connected: Container[str]) -> list[KnownPeer]:
+        """``others`` in their order, but few of a neighbourhood, those ``connected`` included."""
+        there = (known.address for key, known in self._peers.items() if key in connected)
+        crowd = Counter(neighbourhood_of(item.host) for item in there if _may_crowd(item))
+        chosen = []
+        for known in others:
+            if _may_crowd(known.address):
+                around = neighbourhood_of(known.address.host)
+                crowd[around] += 1
+                if crowd[around] > MAX_DIALLED_OF_NEIGHBOURHOOD:
+                    continue
+            chosen.append(known)
+        return chosen
 
     # What happened ------------------------------------------------------------------------------
 
@@ -237,3 +264,7 @@ class PeerBook:
         """How many are banned now."""
         now_ms = self._clock()
         return sum(known.is_banned(now_ms) for _, known in self)
+
+
+def _may_crowd(address: PeerAddress | None) -> TypeGuard[PeerAddress]:
+    return address is not None and is_of_internet(address.host)

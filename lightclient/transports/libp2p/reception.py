@@ -1,4 +1,4 @@
-"""Which connections of others are taken: so many in all, fewer of one address, and at what rate.
+"""Which connections of others are taken: so many in all, fewer of one network, and at what rate.
 
 A handshake costs milliseconds before anybody has proven anything, and a place held by somebody
 silent is a place less. Sans-I/O; times are milliseconds of a clock that never steps back.
@@ -10,7 +10,7 @@ from collections import Counter
 from ipaddress import ip_address
 from typing import Final
 
-from lightclient.transports.libp2p.addresses import network_of
+from lightclient.transports.libp2p.addresses import neighbourhood_of, network_of
 from lightclient.wire.discv5.limits import TokenBucket, TokenBuckets
 
 MAX_HALF_OPEN: Final = 32
@@ -28,8 +28,8 @@ class Reception:
     """Counts and rates of the connections that others make.
 
     Args:
-        places: how many may be there at once. One address of the internet has half of them at most;
-            at addresses of one's own network there may be a router that stands for everybody.
+        places: how many may be there at once. A /24 of the internet (IPv6: a /48) has half of them
+            at most; at an address of one's own network a router may stand for everybody.
     """
 
     def __init__(self, places: int) -> None:
@@ -52,7 +52,7 @@ class Reception:
     def _has_place(self, host: str) -> bool:
         if self._up.total() >= self._places:
             return False
-        return not ip_address(host).is_global or self._up[network_of(host)] < self._share
+        return not ip_address(host).is_global or self._up[neighbourhood_of(host)] < self._share
 
     @property
     def is_crowded(self) -> bool:
@@ -71,12 +71,12 @@ class Reception:
         """Whether there is a place for who has proven an identity; it is taken then."""
         if not self._has_place(host):
             return False
-        self._up[network_of(host)] += 1
+        self._up[neighbourhood_of(host)] += 1
         return True
 
     def leave_place(self, host: str) -> None:
         """A connection that had a place is gone."""
-        _less(self._up, network_of(host))
+        _less(self._up, neighbourhood_of(host))
 
 
 def _less(counter: Counter[str], key: str) -> None:

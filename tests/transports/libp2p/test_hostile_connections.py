@@ -248,11 +248,22 @@ def test_an_address_has_half_of_the_places_and_a_router_of_ours_all() -> None:
     counts = Reception(10)
     assert [counts.take_place("45.1.1.1") for _ in range(6)] == [True] * 5 + [False]
     assert not counts.admits("45.1.1.1", 0)
-    assert counts.admits("45.1.1.2", 0)
+    assert counts.admits("45.1.2.2", 0)
     counts.leave_place("45.1.1.1")
     assert counts.take_place("45.1.1.1")
     assert [counts.take_place("172.17.0.1") for _ in range(6)] == [True] * 5 + [False]
-    assert not counts.admits("45.1.1.2", 0), "all places are taken"
+    assert not counts.admits("45.1.2.2", 0), "all places are taken"
+
+
+@pytest.mark.parametrize("form", ["45.1.1.{}", "2a00:1450:1:{:x}::1"])
+def test_whoever_owns_a_network_has_half_of_the_places(form: str) -> None:
+    counts = Reception(10)
+    assert [counts.take_place(form.format(number)) for number in range(9)].count(True) == 5
+    assert not counts.admits(form.format(100), 0)
+    assert counts.take_place("46.1.1.1")
+    for number in range(5):
+        counts.leave_place(form.format(number))
+    assert counts.take_place(form.format(100))
 
 
 def test_a_subnet_of_ipv6_is_one_address_and_a_mapped_one_is_itself() -> None:

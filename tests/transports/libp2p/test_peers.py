@@ -11,6 +11,8 @@ from lightclient.transports.libp2p.limits import OUR_MARGIN, QUOTAS, RateLimiter
 from lightclient.transports.libp2p.peers import (
     MAX_CANDIDATES,
     MAX_CANDIDATES_OF_ADDRESS,
+    MAX_CANDIDATES_OF_NEIGHBOURHOOD,
+    MAX_DIALLED_OF_NEIGHBOURHOOD,
     MAX_REMEMBERED,
     PeerBook,
 )
@@ -105,27 +107,53 @@ def test_candidates_by_the_thousand_wash_out_nobody(book: PeerBook) -> None:
     assert address(1) in book.to_dial(set(), 10_000)
 
 
-def test_nobody_has_us_dial_one_machine_under_many_names(book: PeerBook) -> None:
-    def told(host: str, number: int) -> PeerAddress:
-        family = "ip6" if ":" in host else "ip4"
-        peer_id = encode_base58(b"%s%d" % (host.encode(), number))
-        return PeerAddress(family, host, 1024 + number, peer_id)
+def told(host: str, number: int) -> PeerAddress:
+    family = "ip6" if ":" in host else "ip4"
+    peer_id = encode_base58(b"%s%d" % (host.encode(), number))
+    return PeerAddress(family, host, 1024 + number, peer_id)
 
+
+def candidates(book: PeerBook) -> int:
+    return sum(known.address is not None for _, known in book)
+
+
+def test_nobody_has_us_dial_one_machine_under_many_names(book: PeerBook) -> None:
     for host in ("45.1.1.1", "2a00:1450:1:2::1"):
-        before = len(book.to_dial(set(), 10_000))
+        before = candidates(book)
         for number in range(50):
             book.add_candidate(told(host, number))
-        assert len(book.to_dial(set(), 10_000)) == before + MAX_CANDIDATES_OF_ADDRESS
-    before = len(book.to_dial(set(), 10_000))
+        assert candidates(book) == before + MAX_CANDIDATES_OF_ADDRESS
+    before = candidates(book)
     book.add_candidate(told("2a00:1450:1:2::2", 1))  # the same machine's subnet
-    assert len(book.to_dial(set(), 10_000)) == before
+    assert candidates(book) == before
     book.add_candidate(told("45.1.1.2", 1))
     book.add_candidate(told("45.1.1.1", 2))  # known already: it may have moved
-    assert len(book.to_dial(set(), 10_000)) == before + 1
+    assert candidates(book) == before + 1
     # On a network of one's own many may be behind one address.
     for number in range(20):
         book.add_candidate(told("192.168.1.5", number))
-    assert len(book.to_dial(set(), 10_000)) == before + 21
+    assert candidates(book) == before + 21
+    assert len(book.to_dial(set(), 10_000)) >= 21
+
+
+@pytest.mark.parametrize("form", ["45.1.1.{}", "2a00:1450:1:{:x}::1"])
+def test_whoever_owns_a_network_is_a_few_of_those_whom_we_choose(book: PeerBook, form: str) -> None:
+    for number in range(250):
+        book.add_candidate(told(form.format(number), number))
+    assert candidates(book) == MAX_CANDIDATES_OF_NEIGHBOURHOOD + 1
+    first = book.to_dial(set(), 12)
+    assert len(first) == MAX_DIALLED_OF_NEIGHBOURHOOD + 1, "and the one whom the user named"
+    # Neither those that are connected let more in, nor those that are dialled already.
+    there = {item.peer_id for item in first}
+    assert book.to_dial(there, 12) == []
+    elsewhere = [told(f"46.1.{number}.1", number) for number in range(20)]
+    for item in elsewhere:
+        book.add_candidate(item)
+    assert len(book.to_dial(there, 12)) == 12
+    assert set(book.to_dial(there, 100)) == set(elsewhere)
+    # Once one of them is gone another may come.
+    there.discard(next(item.peer_id for item in first if "127" not in item.host))
+    assert len(book.to_dial(there, 100)) == 21
 
 
 HOUR_MS = 3_600_000

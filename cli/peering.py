@@ -16,7 +16,6 @@ from lightclient.config import Network
 from lightclient.errors import ConfigError, DecodeError
 from lightclient.transports.libp2p.addresses import parse_peer_address
 from lightclient.transports.libp2p.identity import load_identity, new_identity
-from lightclient.transports.libp2p.known_nodes import bootstrap_records
 from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOptions
 from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient.wire.enr import NodeRecord, parse_record
@@ -32,9 +31,10 @@ def make_pool(options: dict[str, Any], network: Network) -> Libp2pPool:
         click.UsageError, ConfigError, DataDirError: for options that cannot be used.
     """
     direct = tuple(parse_peer_address(text) for text in options["direct_peer"])
-    discovery = _discovery(options, network) if options["discv5"] is not False else None
+    discovery = _discovery(options) if options["discv5"] is not False else None
     has_memory = options["data_dir"] is not None
-    if not direct and (discovery is None or not (discovery.bootstrap_nodes or has_memory)):
+    known = discovery is not None and (discovery.bootstrap_nodes or network.bootstrap_nodes)
+    if not direct and (discovery is None or not (known or has_memory)):
         raise click.UsageError(
             "nobody to ask: name a beacon node's REST API (--rest-url=http://127.0.0.1:5052), a"
             " peer (--direct-peer), or a node to look for peers from (--bootstrap-node)"
@@ -73,13 +73,13 @@ def _external_address(nat: str | None) -> str | None:
     return nat.removeprefix(_EXTERNAL)
 
 
-def _discovery(options: dict[str, Any], network: Network) -> DiscoveryOptions:
+def _discovery(options: dict[str, Any]) -> DiscoveryOptions:
     named = [("--bootstrap-node", text) for text in options["bootstrap_node"]]
     named += [("--bootstrap-file", text) for text in _lines(options["bootstrap_file"])]
     records = [_record(where, text) for where, text in named]
     return DiscoveryOptions(
         udp_port=options["udp_port"],
-        bootstrap_nodes=(*records, *bootstrap_records(network.bootstrap_nodes)),
+        bootstrap_nodes=records,
         directory=_directory(options),
         learns_address=options["nat"] != "none",
     )

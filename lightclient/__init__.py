@@ -92,6 +92,8 @@ if TYPE_CHECKING:
         usable_updates,
     )
     from lightclient.transports.base import Transport, UpdateRange
+    from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOptions
+    from lightclient.transports.libp2p.pool import Libp2pPool
     from lightclient.transports.rest import RestTransport
 
 __version__ = "0.1.0"
@@ -165,6 +167,8 @@ _ROOMS = {
     ),
     "lightclient.transports.base": ("Transport", "UpdateRange"),
     "lightclient.transports.rest": ("RestTransport",),
+    "lightclient.transports.libp2p.options": ("DiscoveryOptions", "Libp2pOptions"),
+    "lightclient.transports.libp2p.pool": ("Libp2pPool",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -190,6 +194,7 @@ __all__ = [
     "ConflictingHeaders",
     "DataDirError",
     "DecodeError",
+    "DiscoveryOptions",
     "Event",
     "ExecutionPayloadHeader",
     "FetchBootstrap",
@@ -198,6 +203,8 @@ __all__ = [
     "FetchUpdates",
     "ForcedUpdatePolicy",
     "Health",
+    "Libp2pOptions",
+    "Libp2pPool",
     "LightClient",
     "LightClientBootstrap",
     "LightClientError",

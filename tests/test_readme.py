@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from lightclient import (
     FetchBootstrap,
@@ -98,12 +99,19 @@ def roots_of(chain: Served) -> set[str]:
 
 
 def test_every_snippet_is_run_by_a_test_here() -> None:
-    names = ["asyncio.run(main())", "anyio.run(main)", "BlockingLightClient", "Processor", "Mock"]
+    names = [
+        "finalized_headers():",
+        "anyio.run(main)",
+        "Libp2pPool",
+        "BlockingLightClient",
+        "Processor",
+        "Mock",
+    ]
     assert sorted(map(snippet, names)) == sorted(blocks("python"))
 
 
 def test_a_wallets_first_lines_print_headers(chain: Served) -> None:
-    text = snippet("asyncio.run(main())")
+    text = snippet("finalized_headers():")
     body = text[: text.index("asyncio.run")].strip().splitlines()
     lines = first_lines(filled_in(text, chain), 3)
     assert len(body) <= 13
@@ -124,6 +132,31 @@ def test_callbacks_are_called(chain: Served) -> None:
     assert finalized[-1][-2].endswith("%")
     assert len(heads) > 2
     assert sum(line.startswith("Status(state=<SyncState.SYNCED") for line in lines) == 1
+
+
+@pytest.fixture
+def chain_of_peers(tmp_path: Path) -> Iterator[Served]:
+    """A chain with two peers that serve it, known to the boot node in its network directory."""
+    pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
+    from lightclient.simulator.libp2p.network import cast_of_peers, peers_of
+
+    grown = past_chain()
+    with (
+        start_blocking_portal("trio") as portal,
+        portal.wrap_async_context_manager(
+            peers_of(cast_of_peers(grown, 1, hostile=()), live=True)
+        ) as network,
+    ):
+        directory = write_network(grown.network, tmp_path)
+        (directory / "bootstrap_nodes.yaml").write_text(f"- {network.boot_node.text}\n")
+        yield Served(grown, ServerHabits(), "", directory)
+
+
+def test_peers_are_found_and_asked(chain_of_peers: Served) -> None:
+    lines = first_lines(filled_in(snippet("Libp2pPool"), chain_of_peers), 5)
+    slots = [int(line.split()[0]) for line in lines]
+    assert slots == sorted(set(slots))
+    assert all(re.fullmatch(r"\d+ [12] peers\n", line) for line in lines)
 
 
 def test_the_blocking_face_ends_by_itself(chain: Served) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import click
 import pytest
@@ -112,10 +113,11 @@ def test_a_network_brings_its_own_nodes_and_a_file_adds_others(tmp_path: Path) -
     extra = hoodi.bootstrap_nodes[:2]
     file.write_text(f"# ours\n{extra[0]}\n\n- {extra[1]} # as in YAML\nenode://1@1.2.3.4:30303\n")
     pool = make_pool(options_of(f"--bootstrap-file={file}"), mainnet)
-    discovery = pool._options.discovery
+    node = cast(Any, SimpleNamespace(add_candidate=None))
+    discovery = pool._discovery(pool._options, mainnet, node)
     assert discovery is not None
-    assert [item.text for item in discovery.bootstrap_nodes[:2]] == list(extra)
-    assert len(discovery.bootstrap_nodes) == 2 + len(mainnet.bootstrap_nodes)
+    assert [item.text for item in discovery._start[:2]] == list(extra)
+    assert len(discovery._start) == 2 + len(mainnet.bootstrap_nodes)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,7 @@ class Node:
         return Gossip(router, self._validation.judge, self.company.note_offence, self._figures)
 
     def _new_switchboard(self) -> Switchboard:
+        assert self._options.secret is not None
         return Switchboard(
             self._options.secret,
             serve_stream=self._serve_stream,

@@ -24,7 +24,7 @@ class DiscoveryOptions:
 
     Attributes:
         udp_port: 0 for any.
-        bootstrap_nodes: verified records of nodes to begin with.
+        bootstrap_nodes: verified records of nodes to begin with, besides those of the network.
         directory: where nodes that answered are kept for the next start; None to keep none.
         learns_address: whether to tell others of the address that several nodes see us at, where
             none was given.
@@ -45,7 +45,8 @@ class Libp2pOptions:
     """Options; the defaults are those of the command line.
 
     Attributes:
-        secret: identity key, 32 bytes.
+        secret: identity key, 32 bytes; None for that kept in ``directory``, or without one for a
+            new one at each start.
         listen_address: address of this machine to listen at; None to listen nowhere.
         tcp_port: 0 for any.
         external_address: what peers are told to dial; None if that is not known.
@@ -58,7 +59,7 @@ class Libp2pOptions:
         light_client: verified objects to serve; None to serve none.
     """
 
-    secret: bytes
+    secret: bytes | None = None
     listen_address: str | None = "0.0.0.0"  # noqa: S104 - a node of a network is to be reached
     tcp_port: int = 9000
     external_address: str | None = None

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -30,7 +31,7 @@ from lightclient.transports.libp2p.event_loops import (
     await_future,
     this_event_loop,
 )
-from lightclient.transports.libp2p.options import Libp2pOptions
+from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOptions
 from lightclient.transports.pools import PoolFigures, PoolMember
 from lightclient.wire.blocks import SignedBlock
 
@@ -53,6 +54,9 @@ def _wall_clock_ms() -> int:
 class Libp2pPool:
     """Peers of the consensus network.
 
+    Without options it looks for peers from the network's boot nodes, at any UDP port, and lets
+    nobody connect: what an application wants that is not to be a server.
+
     Args:
         clock: Unix milliseconds. rng: source of jitter and of choices.
 
@@ -68,7 +72,7 @@ class Libp2pPool:
 
     def __init__(
         self,
-        options: Libp2pOptions,
+        options: Libp2pOptions | None = None,
         *,
         clock: Callable[[], int] = _wall_clock_ms,
         rng: random.Random | None = None,
@@ -78,7 +82,9 @@ class Libp2pPool:
                 "the consensus network needs py-libp2p: install the extra lightclient[libp2p],"
                 " or use a beacon node's REST API (--rest-url)"
             )
-        self._options = options
+        self._options = options or Libp2pOptions(
+            listen_address=None, tcp_port=0, discovery=DiscoveryOptions(udp_port=0)
+        )
         self._clock = clock
         self._rng = rng or random.Random()
         self._home: EventLoop | None = None
@@ -101,9 +107,10 @@ class Libp2pPool:
         from lightclient.transports.libp2p.peers import PeerBook
 
         _silence_libraries()
-        book = PeerBook(self._options.direct_peers, self._clock, self._rng.uniform)
+        options = await anyio.to_thread.run_sync(_identified, self._options)
+        book = PeerBook(options.direct_peers, self._clock, self._rng.uniform)
         self.node = node = Node(
-            self._options,
+            options,
             network,
             member,
             clock=self._clock,
@@ -112,7 +119,7 @@ class Libp2pPool:
             block_listeners=self._block_listeners,
             book=book,
         )
-        self.discovery = discovery = self._discovery(network, node)
+        self.discovery = discovery = self._discovery(options, network, node)
         runs: list[Callable[[], Coroutine[Any, Any, None]]] = [node.run]
         if discovery is not None:
             runs.append(discovery.run)
@@ -146,15 +153,20 @@ class Libp2pPool:
 
         return keep
 
-    def _discovery(self, network: Network, node: Node) -> DiscoveryService | None:
-        options = self._options
+    def _discovery(
+        self, options: Libp2pOptions, network: Network, node: Node
+    ) -> DiscoveryService | None:
         if options.discovery is None:
             return None
         from lightclient.transports.libp2p.discovery import DiscoveryService
+        from lightclient.transports.libp2p.known_nodes import bootstrap_records
         from lightclient.wire.identity import IdentityKey
 
+        assert options.secret is not None
+        named = options.discovery.bootstrap_nodes
+        nodes = (*named, *bootstrap_records(network.bootstrap_nodes))
         return DiscoveryService(
-            options.discovery,
+            replace(options.discovery, bootstrap_nodes=nodes),
             IdentityKey(options.secret),
             network,
             wanted=lambda: node.wanted_candidates,
@@ -290,3 +302,14 @@ def _silence_libraries() -> None:
     # It sets itself to WARNING when it is imported, unless LIBP2P_DEBUG asks for something.
     if logger.level in (logging.NOTSET, logging.WARNING):
         logger.setLevel(logging.CRITICAL)
+
+
+def _identified(options: Libp2pOptions) -> Libp2pOptions:
+    """The options with an identity. Raises DataDirError."""
+    from lightclient.transports.libp2p.identity import load_identity, new_identity
+
+    if options.secret is not None:
+        return options
+    directory = options.directory
+    key = new_identity() if directory is None else load_identity(directory)
+    return replace(options, secret=key.secret)

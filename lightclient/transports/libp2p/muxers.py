@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias, cast
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import trio
 from libp2p.abc import IMuxedStream, ISecureConn
@@ -72,11 +72,11 @@ class ReceiveBudget:
     """What all connections of a host may hold unread together."""
 
     def __init__(self) -> None:
-        self._muxers: WeakSet[GuardedYamux] = WeakSet()
+        self._muxers: WeakValueDictionary[int, GuardedYamux] = WeakValueDictionary()
 
     def join(self, muxer: GuardedYamux) -> None:
         """Count a connection."""
-        self._muxers.add(muxer)
+        self._muxers[id(muxer)] = muxer
 
     def allows(self, muxer: GuardedYamux, more: int) -> bool:
         """Whether ``muxer`` may take in ``more`` bytes; small amounts are never the trouble."""
@@ -87,8 +87,10 @@ class ReceiveBudget:
 
     @property
     def total(self) -> int:
-        """Bytes that nobody has read yet."""
-        return sum(muxer.buffered_bytes for muxer in self._muxers)
+        """Bytes that nobody has read yet. Of any thread."""
+        # The references at once: others come and go while another thread counts.
+        muxers = (reference() for reference in self._muxers.valuerefs())
+        return sum(muxer.buffered_bytes for muxer in muxers if muxer is not None)
 
 
 class GuardedYamux(Yamux):

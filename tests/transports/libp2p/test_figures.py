@@ -6,8 +6,13 @@ import pytest
 
 pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 
+import sys
+import threading
+from typing import Any
+
 import anyio
 
+from lightclient.transports.libp2p.muxers import ReceiveBudget
 from lightclient_cli.follow import _peer_count
 from tests.client.test_metrics import scraped, value
 from tests.client.world import TickingWorld, until
@@ -50,3 +55,31 @@ async def test_a_client_on_the_network_shows_its_peers_traffic_and_gossip() -> N
             )
             assert _peer_count(client) == 1
         assert _peer_count(client) == 0
+
+
+def test_unread_bytes_are_counted_from_another_thread_while_connections_come_and_go() -> None:
+    """So it is for whoever scrapes metrics of a client on asyncio."""
+
+    class Muxer:
+        buffered_bytes = 1
+
+    budget: Any = ReceiveBudget()  # of what is told as many bytes as a multiplexer
+    is_over = threading.Event()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def come_and_go() -> None:
+        present: list[Muxer] = []
+        while not is_over.is_set():
+            present = [*present[-16:], Muxer()]
+            budget.join(present[-1])
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        counts = [budget.total for _ in range(5000)]
+    finally:
+        is_over.set()
+        thread.join()
+        sys.setswitchinterval(usual)
+    assert max(counts) <= 18

@@ -113,7 +113,7 @@ def test_a_network_brings_its_own_nodes_and_a_file_adds_others(tmp_path: Path) -
     extra = hoodi.bootstrap_nodes[:2]
     file.write_text(f"# ours\n{extra[0]}\n\n- {extra[1]} # as in YAML\nenode://1@1.2.3.4:30303\n")
     pool = make_pool(options_of(f"--bootstrap-file={file}"), mainnet)
-    node = cast(Any, SimpleNamespace(add_candidate=None))
+    node = cast("Any", SimpleNamespace(add_candidate=None))
     discovery = pool._discovery(pool._options, mainnet, node)
     assert discovery is not None
     assert [item.text for item in discovery._start[:2]] == list(extra)

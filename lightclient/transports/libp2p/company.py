@@ -194,7 +194,8 @@ class Company:
             score = peer.known.score
             if score.is_dropped(now_ms) and not peer.leaving.is_set():
                 self.book.ban(peer.connection.peer_id, score.dropped_until_ms - now_ms)
-                log(peer, "Peer dropped", reason=f"score {score.value}")
+                said = f"score {score.value}"
+                log_if_named(peer, logging.WARNING, "Peer dropped", reason=said)
                 peer.leave(GoodbyeReason.BAD_SCORE)
 
     # What peers say and do ----------------------------------------------------------------------
@@ -206,6 +207,8 @@ class Company:
         # Who does not say what it speaks is asked, and soon known.
         peer.known.serves = bool(_SERVING & spoken) if spoken else None
         log(peer, "Peer connected", serves=peer.known.serves)
+        if peer.known.serves is False:
+            log_if_named(peer, logging.WARNING, "Named peer serves no light client data")
         peer.has_joined = True
         serves = peer.known.serves is not False
         self._member.join(peer.transport, peer.known.score, serves=serves)
@@ -219,7 +222,7 @@ class Company:
         slot = self._network.slot_at_time_ms(self._clock())
         reason = irrelevance(self._network, self._member.heads(), status, slot)
         if reason is not None:
-            log(peer, "Peer is on another chain", reason=reason)
+            log_if_named(peer, logging.WARNING, "Peer is on another chain", reason=reason)
             self.book.ban(peer_id, _IRRELEVANT_MS)
             peer.leave(GoodbyeReason.IRRELEVANT_NETWORK)
 
@@ -228,7 +231,7 @@ class Company:
         peer = self.peers.get(peer_id)
         if peer is None:
             return
-        log(peer, "Peer says goodbye", reason=reason)
+        log_if_named(peer, logging.INFO, "Peer says goodbye", reason=_in_words(reason))
         if reason == GoodbyeReason.TOO_MANY_PEERS:
             self.book.ban(peer_id, _FULL_MS)
         elif reason not in (GoodbyeReason.CLIENT_SHUTDOWN, GoodbyeReason.FAULT):
@@ -237,7 +240,7 @@ class Company:
 
     def note_silence(self, peer: Peer, reason: str) -> None:
         """A peer does not answer what every peer answers."""
-        log(peer, "Peer does not answer", reason=reason)
+        log_if_named(peer, logging.INFO, "Peer does not answer", reason=reason)
         self.book.note_dial(peer.connection.peer_id, succeeded=False)
         peer.leave(GoodbyeReason.FAULT)
 
@@ -255,9 +258,21 @@ class Company:
             peer.known.score.note_failure(now_ms, slot_ms, self._uniform)
 
 
-def log(peer: Peer, message: str, **fields: object) -> None:
+def log(peer: Peer, message: str, level: int = logging.DEBUG, **fields: object) -> None:
     """Tell, for debugging, what happened with a peer."""
     connection = peer.connection
     about = {"peer": peer.transport.name, "agent": peer.identity.agent or "unknown"}
     about["way"] = "outbound" if connection.is_outbound else "inbound"
-    _logger.debug(message, extra={"lc": {**about, **fields}})
+    _logger.log(level, message, extra={"lc": {**about, **fields}})
+
+
+def log_if_named(peer: Peer, level: int, message: str, **fields: object) -> None:
+    """Tell what happened; at ``level`` if the user named the peer, who waits for it then."""
+    log(peer, message, level if peer.known.is_direct else logging.DEBUG, **fields)
+
+
+def _in_words(reason: int) -> str:
+    try:
+        return GoodbyeReason(reason).name.lower().replace("_", " ")
+    except ValueError:
+        return f"reason {reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack
 
 import pytest
@@ -13,7 +14,7 @@ import trio
 from lightclient.transports.libp2p import places
 from lightclient.transports.libp2p.acquaintance import ask_metadata
 from lightclient.transports.libp2p.node import Node
-from lightclient.wire.messages import CUSTODY_REQUIREMENT, GoodbyeReason, Metadata
+from lightclient.wire.messages import CUSTODY_REQUIREMENT, GoodbyeReason, Metadata, Status
 from lightclient.wire.protocols import METADATA_2, PING_1
 from tests.client.world import World, until
 from tests.transports.libp2p.test_node import Stranger, _said
@@ -236,3 +237,45 @@ async def test_who_is_banned_is_told_so_when_it_comes_again(world: World) -> Non
         await stranger.board.dial(address_of(node))
         await until(lambda: told_goodbye(stranger, GoodbyeReason.BANNED))
         assert not node.peers
+
+
+# What the user is told --------------------------------------------------------------------------
+
+
+def told_of(caplog: pytest.LogCaptureFixture, message: str) -> list[tuple[int, object]]:
+    found = [item for item in caplog.records if item.getMessage() == message]
+    return [(item.levelno, getattr(item, "lc", {}).get("reason")) for item in found]
+
+
+async def test_the_user_is_told_why_a_named_peer_is_of_no_use(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "lightclient")
+    elsewhere = Stranger(world, status=Status(b"\1\2\3\4", bytes(32), 0, bytes(32), 0))
+    useless, full = make_node(world, serves=False), Stranger(world)
+    async with elsewhere.running(), full.running(), running(useless):
+        named = [elsewhere.address, full.address, address_of(useless)]
+        node = make_node(world, direct=named)
+        async with running(node):
+            await until(lambda: told_of(caplog, "Peer is on another chain"), 10)
+            await until(lambda: told_of(caplog, "Named peer serves no light client data"), 10)
+            await until(lambda: full.board.peer_id in node.peers, 10)
+            node.company.note_goodbye(full.board.peer_id, GoodbyeReason.TOO_MANY_PEERS)
+            await until(lambda: told_of(caplog, "Peer says goodbye"), 10)
+    ((level, reason),) = told_of(caplog, "Peer is on another chain")
+    assert (level, reason) == (logging.WARNING, "its fork digest is 0x01020304")
+    ((level, _),) = told_of(caplog, "Named peer serves no light client data")
+    assert level == logging.WARNING
+    assert (logging.INFO, "too many peers") in told_of(caplog, "Peer says goodbye")
+
+
+async def test_of_other_peers_nothing_is_told_but_for_debugging(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "lightclient")
+    stranger = Stranger(world, status=Status(b"\1\2\3\4", bytes(32), 0, bytes(32), 0))
+    node = make_node(world)
+    async with running(node), stranger.running():
+        await stranger.board.dial(address_of(node))
+        await until(lambda: told_of(caplog, "Peer is on another chain"), 10)
+    assert {level for level, _ in told_of(caplog, "Peer is on another chain")} == {logging.DEBUG}

@@ -125,6 +125,7 @@ class Run:
             loaded = startup.unwanted_imports(statement)
             notes.append(f"{statement!r} loads {', '.join(loaded) or 'nothing'} of what it may not")
             self.report[f"unwanted after {statement!r}"] = loaded
+        notes.append(startup.told_of_plain_install())
         figures, times = startup.measure_first_head(2 if self.quick else 7)
         self.add(figures, notes + times)
 

@@ -10,8 +10,12 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from benchmarks.figures import Figure, figure
 from benchmarks.first_head import store_state
@@ -24,10 +28,18 @@ _FIRST_HEAD_TARGET_MS = 1000.0
 UNWANTED = ("httpx", "rich", "click", "libp2p", "lightclient.simulator", "remerkleable")
 """What ``import lightclient`` must not load."""
 
+_REST_CLIENT = """
+import sys
+sys.modules.update(dict.fromkeys(("trio", "libp2p"), None))  # as without extras
+from lightclient import LightClient, RestTransport
+RestTransport("http://127.0.0.1:9")
+"""
+
 _CODE = {
     "interpreter alone": ["-c", "pass"],
     "import lightclient": ["-c", "import lightclient"],
     "from lightclient import LightClient": ["-c", "from lightclient import LightClient"],
+    "a REST client is ready, nothing installed for peers": ["-c", _REST_CLIENT],
     "nimbus-light-client --help": ["-m", "lightclient_cli", "--help"],
 }
 _TARGETS = {
@@ -93,6 +105,32 @@ def _measure_first_head(
         for name, values in samples.items()
     ]
     return figures, list(notes.values())
+
+
+def plain_install() -> dict[str, int]:
+    """What ``pip install lightclient`` brings without extras: bytes on disk by distribution."""
+    found: dict[str, int] = {}
+    waiting = ["lightclient"]
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        distribution = metadata.distribution(name)
+        files = (Path(str(file.locate())) for file in distribution.files or ())
+        found[name] = sum(path.stat().st_size for path in files if path.is_file())
+        for text in distribution.requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(requirement.name)
+    del found["lightclient"]  # its files are this checkout's
+    return found
+
+
+def told_of_plain_install() -> str:
+    """:func:`plain_install` on a line."""
+    found = plain_install()
+    size = sum(found.values()) / 1e6
+    return f"without extras, {len(found)} packages of {size:.0f} MB: {', '.join(sorted(found))}"
 
 
 def unwanted_imports(statement: str = "import lightclient") -> list[str]:

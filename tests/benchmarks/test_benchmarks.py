@@ -54,6 +54,13 @@ def test_importing_the_library_loads_no_http_no_terminal_and_no_simulator() -> N
     assert "httpx" in startup.unwanted_imports("import httpx")
 
 
+def test_who_asks_rest_providers_installs_nothing_for_the_network_of_peers() -> None:
+    plain = startup.plain_install()
+    assert {"httpx", "anyio", "click"} < set(plain)
+    assert not {"libp2p", "trio", "cryptography", "coincurve", "pycryptodome"} & set(plain)
+    assert all(plain.values())
+
+
 def test_a_missed_target_is_said_to_be_missed() -> None:
     slow = figure("slow", "ms", [3.0, 4.0, 5.0], target=2.0)
     scaled = figure("scaled", "ms", [3.0, 4.0, 5.0], scaled=1.9, target=2.0)

@@ -374,6 +374,8 @@ async def test_what_is_accepted_goes_on_and_what_is_not_does_not(world: World) -
                 name = topic(world)
                 await until(lambda: middle._gossip.router.mesh_of(name) >= {source.peer_id})
                 await until(lambda: middle._gossip.router.mesh_of(name) >= {last.peer_id})
+                # Nobody is believed before the statuses are exchanged.
+                await until(lambda: middle_member.serving and last_member.serving)
                 assert publish_head(world, source) == 2
                 await until(lambda: len(last_member.judged) == 2)
                 assert len(middle_member.judged) == 2

@@ -1,7 +1,8 @@
 """How often a peer may ask, and how often we ask a peer. Sans-I/O.
 
-Peers get token buckets. Our own pace stays below what Lodestar, the strictest server known,
-tolerates before it disconnects, however a server counts.
+Peers get token buckets. Our own pace stays below what Lodestar, the strictest of the servers that
+disconnect, tolerates, however a server counts. Lighthouse allows less, and says so: it is then
+asked less.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ QUOTAS: Final[Mapping[str, Quota]] = {
 }
 """By the name of a protocol, whatever its version; lists cost a token an item."""
 
+STRICTEST: Final = Quota(1, 10)
+"""Lighthouse's for each light client protocol; it refuses more than one update in a request."""
+
 OUR_MARGIN: Final = 1.25
 """Our own pace is slower by this: two clocks and a network lie between us and the server."""
 
@@ -86,6 +90,17 @@ class RequestPace:
         self._margin = margin
         self._quotas = quotas
         self._taken: dict[str, deque[tuple[float, int]]] = {}
+
+    def most(self, name: str) -> int:
+        """The most tokens that one request may ask for."""
+        return self._quotas[name].tokens
+
+    def slow_down(self, name: str, tokens: int = 1) -> None:
+        """A request for ``tokens`` was refused as too much or too soon: expect the strictest."""
+        self._quotas = {**self._quotas, name: STRICTEST}
+        if tokens > STRICTEST.tokens:
+            # Refused for its size: less may be asked for at once.
+            self._taken.pop(name, None)
 
     def take(self, name: str, now: float, tokens: int = 1) -> bool:
         """Whether ``tokens`` may be asked for now; they count as asked for then."""

@@ -125,7 +125,7 @@ class Libp2pTransport:
         if start_period < 0 or not 1 <= count <= MAX_REQUEST_LIGHT_CLIENT_UPDATES:
             raise ValueError(f"cannot ask for {count} periods from {start_period}")
         protocol = LIGHT_CLIENT_UPDATES_BY_RANGE_1
-        answer = await self._ask(protocol, UpdatesByRange(start_period, count), count)
+        answer = await self._range(start_period, count)
         error = self._end_of(protocol, answer)
         # Megabytes take long enough to decode that the event loop would notice.
         updates, broken = await anyio.to_thread.run_sync(
@@ -134,6 +134,15 @@ class Libp2pTransport:
         if (error := broken or error) is not None and not updates:
             raise error
         return UpdateRange(updates, error)
+
+    async def _range(self, start_period: int, count: int) -> Answer:
+        """The answer to as much of a range as the peer lets us ask for."""
+        protocol = LIGHT_CLIENT_UPDATES_BY_RANGE_1
+        while True:
+            asked = min(count, self._pace.most(protocol.name))
+            answer = await self._ask(protocol, UpdatesByRange(start_period, asked), asked)
+            if not _is_too_much(answer) or asked <= self._pace.most(protocol.name):
+                return answer
 
     def _decode_updates(
         self, protocol: Protocol, chunks: tuple[Chunk, ...]
@@ -209,11 +218,14 @@ class Libp2pTransport:
     ) -> Answer:
         await self._wait_for_pace(protocol, count)
         try:
-            return await ask(
+            answer = await ask(
                 self._connection, protocol, request, self._network, count, max_bytes=max_bytes
             )
         except RequestFailed as error:
             raise self._translated(error) from None
+        if protocol.kind is not None and _is_too_much(answer):
+            self._pace.slow_down(protocol.name, count)
+        return answer
 
     async def _wait_for_pace(self, protocol: Protocol, tokens: int) -> None:
         while not self._pace.take(protocol.name, trio.current_time(), tokens):
@@ -260,3 +272,9 @@ class Libp2pTransport:
 
     def _failure(self, kind: type[TransportError], text: str) -> TransportError:
         return kind(f"{self.name}: {text}", provider=self.name)
+
+
+def _is_too_much(answer: Answer) -> bool:
+    """Whether the peer says that we ask for too much, or too often, and nothing else."""
+    refusal = answer.refusal
+    return refusal is not None and refusal.code == RATE_LIMITED and not answer.chunks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
@@ -11,6 +13,17 @@ import anyio.from_thread
 
 from lightclient.client import SyncState
 from lightclient.errors import ListenError
+from lightclient.transports.libp2p import limits
+from lightclient.transports.libp2p.limits import Quota, RateLimiter
+from lightclient.transports.libp2p.serving import (
+    RATE_LIMITED,
+    SERVED,
+    Client,
+    Responder,
+    _Refusal,
+)
+from lightclient.wire.messages import UpdatesByRange
+from lightclient.wire.protocols import LIGHT_CLIENT_UPDATES_BY_RANGE_1, Protocol
 from tests.client.world import TickingWorld, World, until
 from tests.transports.libp2p.world import (
     address_of,
@@ -70,6 +83,40 @@ async def test_an_asyncio_program_uses_it_as_well(anyio_backend: str) -> None:
             assert client.status.state is SyncState.SYNCED
             assert client.providers[0].name.startswith("libp2p:")
         assert not client.providers
+
+
+@pytest.mark.anyio
+async def test_a_history_comes_from_a_server_that_takes_one_period_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Lighthouse does: it may be the only one that the user has."""
+    quota = Quota(1, 0.2)
+    asked: list[int] = []
+    limiter = RateLimiter({item.name: quota for item in SERVED})
+
+    def check(_: Client, protocol: Protocol, request: Any) -> None:
+        count = request.count if isinstance(request, UpdatesByRange) else 1
+        if protocol is LIGHT_CLIENT_UPDATES_BY_RANGE_1:
+            asked.append(count)
+        if protocol.kind is not None and (
+            count > 1 or not limiter.take(protocol.name, anyio.current_time())
+        ):
+            raise _Refusal(RATE_LIMITED, "Rate limited")
+
+    monkeypatch.setattr(limits, "STRICTEST", quota)
+    monkeypatch.setattr(Responder, "_check_rate", staticmethod(check))
+    world = TickingWorld(SLOT)
+    server = make_node(world)
+    async with running(server):
+        client = make_client(world, address_of(server))
+        async with client:
+            with anyio.fail_after(30):
+                await client.wait_until_synced()
+            (provider,) = client.providers
+            assert provider.score.value > 0
+    assert asked[0] > 1
+    assert set(asked[1:]) == {1}
+    assert server.company.figures.joined == 1
 
 
 @pytest.mark.anyio

@@ -18,7 +18,8 @@ from lightclient.errors import (
     UnknownBootstrap,
 )
 from lightclient.transports.base import Transport
-from lightclient.transports.libp2p import multistream, requests
+from lightclient.transports.libp2p import limits, multistream, requests
+from lightclient.transports.libp2p.limits import Quota
 from lightclient.transports.libp2p.muxers import MPLEX, YAMUX
 from lightclient.transports.libp2p.requests import (
     BadAnswer,
@@ -39,6 +40,7 @@ from lightclient.wire.protocols import (
     STATUS_2,
     Protocol,
 )
+from lightclient.wire.requests import RequestReader
 from lightclient.wire.responses import encode_chunk, encode_error
 from lightclient.wire.snappy_frames import STREAM_IDENTIFIER, frame
 from lightclient.wire.varint import encode_varint
@@ -320,6 +322,59 @@ async def test_we_ask_no_oftener_than_servers_tolerate() -> None:
                 await transport.get_light_client_finality_update()
                 count += 1
         assert count == 2
+
+
+def serves_like_lighthouse(seconds: float, asked: list[tuple[float, int]]) -> Serve:
+    """One request in ``seconds``, for one period; ``asked`` tells when, and for how many."""
+
+    async def serve(stream: Stream) -> None:
+        reader = RequestReader(LIGHT_CLIENT_UPDATES_BY_RANGE_1)
+        reader.receive(await read_all(stream))
+        start, count = reader.request.start_period, reader.request.count
+        now, before = trio.current_time(), [then for then, number in asked if number == 1]
+        asked.append((now, count))
+        if count > 1 or (before and now < before[-1] + seconds):
+            await stream.write(encode_error(139, "Rate limited"))
+        else:
+            await stream.write(encode_chunk(UPDATES[start], DIGEST))
+        await stream.close()
+
+    return serve
+
+
+async def test_a_server_that_takes_one_period_at_a_time_is_asked_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "STRICTEST", Quota(1, 0.4))
+    asked: list[tuple[float, int]] = []
+    serve = serves_like_lighthouse(0.4, asked)
+    server = Host({LIGHT_CLIENT_UPDATES_BY_RANGE_1.protocol_id: serve})
+    async with two_hosts(Host(), server) as connection:
+        transport = Libp2pTransport(connection, NETWORK)
+        for period in range(3):
+            answer = await transport.get_light_client_updates_by_range(period, 4 - period)
+            assert [encode_ssz(item) for item in answer.updates] == [UPDATES[period]]
+            assert answer.error is None, "to have been refused was our fault"
+        # Whoever refuses even that is told of.
+        asked.append((trio.current_time() + 10, 1))
+        with pytest.raises(RateLimited):
+            await transport.get_light_client_updates_by_range(3, 1)
+    assert [count for _, count in asked] == [4, 1, 1, 1, 1, 1]
+
+
+async def test_who_asks_too_often_asks_less_often_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "STRICTEST", Quota(1, 30))
+    protocol = LIGHT_CLIENT_FINALITY_UPDATE_1
+    server = Host({protocol.protocol_id: says(encode_error(139, "Rate limited"))})
+    async with two_hosts(Host(), server) as connection:
+        transport = Libp2pTransport(connection, NETWORK)
+        with pytest.raises(RateLimited):
+            await transport.get_light_client_finality_update()
+        with trio.move_on_after(0.5) as scope:
+            await transport.get_light_client_finality_update()
+        assert scope.cancelled_caught
 
 
 async def test_a_peer_that_is_gone_is_unavailable() -> None:

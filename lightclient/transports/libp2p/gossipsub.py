@@ -43,6 +43,8 @@ MAX_UNSETTLED: Final = 64
 MAX_UNSETTLED_OF_PEER: Final = 8
 MAX_TOPICS_OF_PEER: Final = 512
 """A beacon node listens to some 150 topics, for a while to those of two forks."""
+MAX_BACK_OFFS: Final = 4096
+"""Of peers that are gone, too: who comes again is not to be asked before its time, either."""
 MAX_IDS: Final = 512
 """Message ids that are read of one peer's control messages in a heartbeat."""
 MAX_ASKED_FOR: Final = 64
@@ -213,7 +215,7 @@ class Router:
                 self._mesh[topic].discard(name)
                 # As told: who stopped listening asks again after ten seconds, and rightly so.
                 back_off = min(float(seconds) or _BACK_OFF, _LONGEST_BACK_OFF)
-                self._back_off[name, topic] = now + back_off
+                self._note_back_off(name, topic, now + back_off)
         for message_id in rpc.do_not_want[:MAX_IDS]:
             peer.note_has(message_id)
         self._ask_for(name, peer, rpc.have)
@@ -365,5 +367,11 @@ class Router:
         return self._out.setdefault(name, GossipRPC())
 
     def _prune(self, name: str, topic: str, now: float, seconds: float) -> None:
-        self._back_off[name, topic] = now + seconds
+        self._note_back_off(name, topic, now + seconds)
         self._to(name).prune.append((topic, int(seconds)))
+
+    def _note_back_off(self, name: str, topic: str, until: float) -> None:
+        self._back_off.pop((name, topic), None)
+        self._back_off[name, topic] = until
+        if len(self._back_off) > MAX_BACK_OFFS:
+            del self._back_off[next(iter(self._back_off))]

@@ -19,6 +19,7 @@ from lightclient.transports.libp2p.gossip_rpc import (
 )
 from lightclient.transports.libp2p.gossipsub import (
     MAX_ASKED_FOR,
+    MAX_BACK_OFFS,
     MAX_CACHED_BYTES,
     MAX_SEEN,
     MAX_SENT_AGAIN,
@@ -349,6 +350,16 @@ def test_what_is_remembered_of_peers_that_say_anything_is_bounded() -> None:
     assert len(router._peers["a"].topics) <= MAX_TOPICS_OF_PEER + 2
     assert len(router._peers["a"].do_not_want) <= 512
     assert len(router._back_off) <= 4
+
+
+def test_identities_that_come_and_go_leave_little_behind() -> None:
+    router = make_router()
+    for number in range(MAX_BACK_OFFS + 100):
+        router.add_peer(f"p{number}")
+        router.receive(f"p{number}", GossipRPC(prune=[(TOPIC, 10**9)]), 1.0)
+        router.remove_peer(f"p{number}")
+    heartbeat(router, 2.0)
+    assert len(router._back_off) == MAX_BACK_OFFS
 
 
 def test_a_peer_that_is_gone_leaves_nothing() -> None:

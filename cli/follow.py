@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
@@ -29,12 +29,14 @@ from lightclient.config import Network, resolve_network
 from lightclient.errors import ConfigError, LightClientError
 from lightclient.storage import StateDirectory
 from lightclient.sync import VerifiedHeader
-from lightclient.transports.pools import TransportPool
 from lightclient.transports.rest import RestTransport
 from lightclient_cli.logs import StdoutHandler, set_up_logging, wants_colors
 from lightclient_cli.main import first_of
 from lightclient_cli.parameters import HOW_TO_TRUST
 from lightclient_cli.screen import status_display
+
+if TYPE_CHECKING:
+    from lightclient.transports.pools import TransportPool
 
 _logger = logging.getLogger("lightclient")
 

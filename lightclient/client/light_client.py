@@ -31,7 +31,6 @@ from lightclient.client.fetching import Fetcher
 from lightclient.client.following import Follower
 from lightclient.client.lifetime import Background, close_transport
 from lightclient.client.measures import Measures
-from lightclient.client.pool_membership import PoolMembership
 from lightclient.client.pushes import Listener
 from lightclient.client.readings import Readings
 from lightclient.client.reporting import ConflictReporter, evidence_directory
@@ -56,12 +55,12 @@ from lightclient.sync import (
     VerifiedHeader,
 )
 from lightclient.transports.base import Transport
-from lightclient.transports.pools import TransportPool
 
 if TYPE_CHECKING:
     from lightclient.client.dumping import Dumper
     from lightclient.client.persistence import Persistence
     from lightclient.storage import StateStorage
+    from lightclient.transports.pools import TransportPool
 
 _logger = logging.getLogger("lightclient")
 
@@ -238,6 +237,8 @@ class LightClient(Readings):
             self._tasks.start_soon(self._guarded, self.watch.ask)
             self._tasks.start_soon(self._guarded, self._listener.run)
             for pool in self.pools:
+                from lightclient.client.pool_membership import PoolMembership  # for none but these
+
                 member = PoolMembership(self._fetcher, self._clock, self._follower.wake)
                 self._tasks.start_soon(self._guarded, member.run)
                 self._tasks.start_soon(self._guarded, partial(pool.run, self.network, member))

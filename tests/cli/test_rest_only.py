@@ -22,7 +22,7 @@ assert not client.pools
 
 def loaded(*heavy):
     names = {{name.partition(".")[0] for name in sys.modules}} & set(heavy)
-    return [*sorted(names), *(name for name in sys.modules if "transports.libp2p" in name)]
+    return [*sorted(names), *(name for name in sys.modules if "libp2p" in name or name.endswith((".pools", ".pool_membership"))]
 
 print(*loaded(*{HEAVY!r}))
 

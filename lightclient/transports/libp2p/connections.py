@@ -143,9 +143,11 @@ class Switchboard:
     ) -> None:
         """Listen, if ``host`` is an address, and keep connections until cancelled.
 
+        At ``::`` connections of IPv4 are taken as well, as discovery's datagrams are.
+
         Tells the port once it listens (0 if it does not). Raises OSError if it cannot.
         """
-        listeners = [] if host is None else await trio.open_tcp_listeners(port, host=host)
+        listeners = [] if host is None else await _listen(host, port)
         try:
             async with trio.open_nursery() as self._nursery:
                 bound = listeners[0].socket.getsockname()[1] if listeners else 0
@@ -293,6 +295,19 @@ class Switchboard:
                 "Stream given up", extra=_fields(peer=connection.peer_id, reason=_reason(error))
             )
             await stream.reset()
+
+
+async def _listen(host: str, port: int) -> list[trio.SocketListener]:
+    listeners = list(await trio.open_tcp_listeners(port, host=host))
+    if host == "::":
+        bound = listeners[0].socket.getsockname()[1]
+        try:
+            listeners += await trio.open_tcp_listeners(bound, host="0.0.0.0")  # noqa: S104
+        except OSError:
+            for listener in listeners:
+                await listener.aclose()
+            raise
+    return listeners
 
 
 def _silence_libraries() -> None:

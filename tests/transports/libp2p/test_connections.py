@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 from contextlib import suppress
 from dataclasses import replace
@@ -16,12 +17,13 @@ import anyio
 import trio
 
 from lightclient.transports.libp2p import multistream
+from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.connections import DialError
 from lightclient.transports.libp2p.muxers import MAX_BUFFERED, MAX_STREAMS, MPLEX, YAMUX
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.wire.varint import encode_varint
 from tests.client.world import until
-from tests.transports.libp2p.hosts import ECHO, Host, read_all, two_hosts
+from tests.transports.libp2p.hosts import ECHO, Host, bare_task_group, read_all, two_hosts
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("muxer", [YAMUX, MPLEX])
@@ -86,6 +88,21 @@ async def test_a_reset_is_no_end(muxer: str) -> None:
             await read_all(stream)
         # Only that stream: the connection goes on.
         assert await ask(connection) == b"echo:hello"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+async def test_at_the_address_of_all_both_kinds_of_ip_are_taken() -> None:
+    first, second = Host(), Host()
+    async with bare_task_group() as tasks, first.running():
+        try:
+            port = await tasks.start(second.board.run, "::", 0)
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6: {error}")
+        for family, host in (("ip4", "127.0.0.1"), ("ip6", "::1")):
+            address = PeerAddress(family, host, port, second.board.peer_id)
+            connection = await first.board.dial(address)
+            assert await ask(connection) == b"echo:hello"
+            assert connection.remote == (host, port)
 
 
 async def test_another_peer_than_the_one_dialled_is_refused() -> None:

@@ -24,6 +24,9 @@ from lightclient.transports.scores import UNVIABLE_FORK, Uniform, penalty_of
 
 _logger = logging.getLogger("lightclient")
 
+_FUTURES_TOLD = 8
+"""Objects from the future of one provider that are told of; the clock watch tells of the clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -244,7 +247,13 @@ class Judging:
 
 def _log_refusal(provider: Provider, value: LightClientObject, verdict: Verdict) -> None:
     # Objects of the head cannot be judged while catching up: that is nobody's fault.
-    level = logging.DEBUG if verdict.rule is Rule.PERIOD_NOT_COVERED else logging.WARNING
+    is_usual = verdict.rule is Rule.PERIOD_NOT_COVERED
+    # Those cost nobody anything if two send them: peers could fill a disk with lines about them.
+    is_told = (
+        verdict.rule is Rule.SIGNATURE_SLOT_IN_FUTURE
+        and provider.verdicts[verdict.kind.value] > _FUTURES_TOLD
+    )
+    level = logging.DEBUG if is_usual or is_told else logging.WARNING
     _logger.log(
         level,
         "Light client object refused",

@@ -292,6 +292,12 @@ async def test_refusals_are_logged_with_provider_rule_and_hint(
     assert fields["provider"] == "future"
     assert fields["rule"] == "signature_slot_in_future"
     assert "clock" in fields["hint"]
+    # Whoever sends nothing else is not to fill the log: it may be blamed for nothing.
+    with caplog.at_level(logging.WARNING, "lightclient"):
+        for _ in range(30):
+            await found.perform(FetchOptimisticUpdate())
+    told = [item for item in caplog.records if item.message == "Light client object refused"]
+    assert 2 <= len(told) <= 8
 
 
 class Counted(ChainTransport):

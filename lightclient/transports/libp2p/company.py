@@ -223,7 +223,8 @@ class Company:
         reason = irrelevance(self._network, self._member.heads(), status, slot)
         if reason is not None:
             log_if_named(peer, logging.WARNING, "Peer is on another chain", reason=reason)
-            self.book.ban(peer_id, _IRRELEVANT_MS)
+            # Whoever named it may be about to mend that.
+            self.book.ban(peer_id, _UNWANTED_MS if peer.known.is_direct else _IRRELEVANT_MS)
             peer.leave(GoodbyeReason.IRRELEVANT_NETWORK)
 
     def note_goodbye(self, peer_id: str, reason: int) -> None:

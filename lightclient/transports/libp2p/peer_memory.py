@@ -84,6 +84,9 @@ def _recall(book: PeerBook, entry: dict[Any, Any]) -> None:
     if not isinstance(peer_id, str) or len(peer_id) > _MAX_ID:
         return
     known = book.known(peer_id)
+    if known.is_direct:
+        # Whoever starts again has mended something, perhaps: a named peer is tried at once.
+        return
     if isinstance(address, str):
         try:
             parsed = parse_peer_address(address)

@@ -136,6 +136,21 @@ def test_a_file_does_not_change_what_the_user_said_of_a_peer(tmp_path: Path) -> 
     assert recalled(tmp_path, clock, peer(1)).to_dial(set(), 0) == [peer(1)]
 
 
+def test_a_named_peer_is_tried_at_once_whatever_was_remembered_of_it(tmp_path: Path) -> None:
+    pytest.importorskip("coincurve")
+    clock = Clock()
+    book = recalled(tmp_path, clock, peer(1), peer(2))
+    for number in (1, 2, 3):
+        book.ban(peer(number).peer_id, HOUR_MS)
+        book.known(peer(number).peer_id).score.note_malformed(clock.now_ms, 12_000, max)
+    PeerMemory(tmp_path).save(entries_of(book, clock.now_ms))
+    again = recalled(tmp_path, clock, peer(1))
+    assert again.to_dial(set(), 0) == [peer(1)]
+    assert not again.known(peer(1).peer_id).score.is_dropped(clock.now_ms)
+    assert again.known(peer(2).peer_id).is_banned(clock.now_ms), "it is not named any more"
+    assert again.known(peer(3).peer_id).is_banned(clock.now_ms)
+
+
 def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("no folder")

@@ -6,6 +6,7 @@ used as one if peers are named besides.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +71,11 @@ def _external_address(nat: str | None) -> str | None:
         return None
     if not nat.startswith(_EXTERNAL):
         raise click.UsageError(f"--nat is {nat[:40]!r}: it is extip:IP, any or none")
-    return nat.removeprefix(_EXTERNAL)
+    address = nat.removeprefix(_EXTERNAL)
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        raise click.UsageError(f"--nat is {nat[:40]!r}: that is no IP address") from None
 
 
 def _discovery(options: dict[str, Any]) -> DiscoveryOptions:

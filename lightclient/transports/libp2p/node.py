@@ -55,6 +55,7 @@ _logger = logging.getLogger("lightclient.libp2p")
 
 DIALS_AT_ONCE: Final = 4
 UPKEEP_SECONDS: Final = 1.0
+_ADMISSION_SECONDS: Final = 2.0
 _AT_THE_DOOR: Final = 4
 """Connections beyond the limit, for as long as it takes to see who it is and to say goodbye."""
 
@@ -125,6 +126,7 @@ class Node:
         )
         self._switchboard = self._new_switchboard()
         self._has_candidate = trio.Event()
+        self._at_the_door: dict[Connection, trio.Event] = {}
 
     def _new_gossip(self) -> Gossip:
         slots = 2 * self._network.preset.slots_per_epoch
@@ -289,16 +291,21 @@ class Node:
             await self._switchboard.dial(address)
         except DialError as error:
             self.book.note_dial(address.peer_id, succeeded=False)
-            level = (
-                logging.INFO if self.book.known(address.peer_id).failures == 1 else logging.DEBUG
-            )
+            known = self.book.known(address.peer_id)
+            # Of those whom discovery finds, many cannot be: that is nobody's business.
+            level = logging.INFO if known.is_direct and known.failures == 1 else logging.DEBUG
             _logger.log(level, "Peer cannot be reached", extra={"lc": {"reason": str(error)}})
         finally:
             self._dialling.discard(address.peer_id)
 
     async def _meet(self, connection: Connection) -> None:
         """Keep a connection for as long as it is wanted."""
-        peer = await self.company.admit(self.peer_id, connection)
+        self._at_the_door[connection] = at_the_door = trio.Event()
+        try:
+            peer = await self.company.admit(self.peer_id, connection)
+        finally:
+            del self._at_the_door[connection]
+            at_the_door.set()
         if not isinstance(peer, Peer):
             if peer is not None:
                 await say_goodbye(connection, peer, self._network)
@@ -319,14 +326,20 @@ class Node:
     # What peers do ------------------------------------------------------------------------------
 
     async def _serve_stream(self, connection: Connection, protocol: str, stream: Stream) -> None:
-        peer = self.peers.get(connection.peer_id)
         if protocol == IDENTIFY:
             await stream.write_last(self._own_identify(connection))
-        elif protocol == PING:
+            return
+        if protocol == PING:
             await answer_ping(stream)
-        elif peer is None or peer.connection is not connection:
+            return
+        if connection in self._at_the_door:
+            # Who comes again waits until the connection that it lost is gone.
+            with trio.move_on_after(_ADMISSION_SECONDS):
+                await self._at_the_door[connection].wait()
+        peer = self.peers.get(connection.peer_id)
+        if peer is None or peer.connection is not connection:
             raise StreamBroken("a connection that is not kept")
-        elif protocol in MESHSUB:
+        if protocol in MESHSUB:
             await self._gossip.listen(stream)
         else:
             await self._responder.serve(peer.client, protocol, stream)

@@ -274,6 +274,21 @@ async def test_a_peer_of_another_network_is_told_and_left(world: World) -> None:
         assert not node.peers
 
 
+async def test_who_asks_while_it_is_let_in_is_answered_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make_node(world)
+    admit = node.company.admit
+
+    async def slowly(own_id: str, connection: Connection) -> object:
+        await trio.sleep(0.3)
+        return await admit(own_id, connection)
+
+    monkeypatch.setattr(node.company, "admit", slowly)
+    async with running(node), Stranger(world).meeting(node) as connection:
+        assert (await ask(connection, PING_1, 1, world.network)).chunks
+
+
 async def test_no_more_peers_than_the_limit(world: World) -> None:
     node = make_node(world, max_peers=1, hard_max_peers=2)
     async with running(node), Stranger(world).meeting(node), Stranger(world).meeting(node):

@@ -285,7 +285,10 @@ async def test_who_asks_while_it_is_let_in_is_answered_then(
         return await admit(own_id, connection)
 
     monkeypatch.setattr(node.company, "admit", slowly)
-    async with running(node), Stranger(world).meeting(node) as connection:
+    stranger = Stranger(world)
+    async with running(node), stranger.running():
+        connection = await stranger.board.dial(address_of(node))
+        connection.takes_early_requests = False  # nor is it asked a second time
         assert (await ask(connection, PING_1, 1, world.network)).chunks
 
 

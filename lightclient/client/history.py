@@ -27,6 +27,7 @@ from lightclient.client.asking import Answer
 from lightclient.client.providers import Provider
 from lightclient.containers import LightClientObject
 from lightclient.sync import FetchUpdates, next_task, sync_position
+from lightclient.transports.task_groups import bare_task_group
 
 if TYPE_CHECKING:
     from lightclient.client.fetching import Fetcher
@@ -98,15 +99,8 @@ class History:
 
     async def run(self) -> bool:
         """Whether anybody brought progress."""
-        fault: Exception | None = None
-        async with anyio.create_task_group() as self._tasks:
-            try:
-                await self._judge_pages()
-            except Exception as raised:  # noqa: BLE001 - raised again below, outside of the group
-                fault = raised
-            self._tasks.cancel_scope.cancel()
-        if fault is not None:
-            raise fault
+        async with bare_task_group() as self._tasks:
+            await self._judge_pages()
         return self._progress
 
     # Judging ------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ import anyio.abc
 from lightclient.client.asking import Answer
 from lightclient.client.providers import Provider
 from lightclient.sync import FetchBootstrap, Task
+from lightclient.transports.task_groups import bare_task_group
 
 if TYPE_CHECKING:
     from lightclient.client.fetching import Fetcher
@@ -73,15 +74,8 @@ class Race:
     async def run(self) -> bool:
         """Whether anybody brought progress."""
         self._waiting.extend(self.fetcher.asking_order())
-        fault: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            try:
-                await self._judge_answers(tasks)
-            except Exception as raised:  # noqa: BLE001 - raised again below, outside of the group
-                fault = raised
-            tasks.cancel_scope.cancel()
-        if fault is not None:
-            raise fault
+        async with bare_task_group() as tasks:
+            await self._judge_answers(tasks)
         return self._progress
 
     async def _judge_answers(self, tasks: anyio.abc.TaskGroup) -> None:

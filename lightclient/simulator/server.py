@@ -21,6 +21,7 @@ from lightclient.simulator.faults import Episode
 from lightclient.simulator.habits import ServerHabits
 from lightclient.simulator.http_wire import Response, listen, run_server
 from lightclient.simulator.routes import answer_to, asked_by
+from lightclient.transports.task_groups import bare_task_group
 
 
 def wall_clock_ms() -> int:
@@ -48,21 +49,14 @@ async def serve(
     listener = listen(port)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = SimulatedNode(chain, ServerHabits() if habits is None else habits, clock)
-    failure: Exception | None = None
     try:
-        async with anyio.create_task_group() as tasks:
+        async with bare_task_group() as tasks:
             tasks.start_soon(run_server, listener, server.respond, server.is_down)
             if live:
                 tasks.start_soon(grow, chain, clock)
-            try:
-                yield address
-            except Exception as error:  # noqa: BLE001 - raised again below, outside of the group
-                failure = error
-            tasks.cancel_scope.cancel()
+            yield address
     finally:
         server.streams.close()
-    if failure is not None:
-        raise failure
 
 
 async def grow(chain: SimulatedChain, clock: Callable[[], int] = wall_clock_ms) -> None:

@@ -37,6 +37,7 @@ from lightclient.transports.libp2p.requests import Deadlines, ask
 from lightclient.transports.libp2p.standing import irrelevance
 from lightclient.transports.libp2p.transport import Libp2pTransport
 from lightclient.transports.pools import Heads
+from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.gossip import topic_of
 from lightclient.wire.messages import BlocksByRange, Metadata, Status, UpdatesByRange
 from lightclient.wire.protocols import (
@@ -52,7 +53,7 @@ from lightclient.wire.protocols import (
 )
 from lightclient.wire.responses import decode_object, decode_payload
 from tests.client.world import FORK_EPOCHS, SLOTS_PER_EPOCH, World, until
-from tests.transports.libp2p.hosts import Host, bare_task_group
+from tests.transports.libp2p.hosts import Host
 from tests.transports.libp2p.world import Member, make_node, running
 
 pytestmark = pytest.mark.anyio

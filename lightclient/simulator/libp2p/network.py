@@ -21,6 +21,7 @@ from lightclient.simulator.server import grow, wall_clock_ms
 from lightclient.transports.libp2p.discovery import DiscoveryService
 from lightclient.transports.libp2p.muxers import MPLEX, MUXERS
 from lightclient.transports.libp2p.options import DiscoveryOptions
+from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.enr import NodeRecord
 from lightclient.wire.identity import SECRET_SIZE, IdentityKey
 from lightclient.wire.messages import GoodbyeReason
@@ -90,8 +91,7 @@ async def peers_of(
     chain = peers[0].chain
     early = [peer for peer in peers if peer.role.is_early or not late_after_slots]
     late = [peer for peer in peers if peer not in early]
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
+    async with bare_task_group() as tasks:
         boot = _finder(chain, random.Random(peers[0].secret).randbytes(SECRET_SIZE), clock, ())
         tasks.start_soon(boot.run)
         await _until(lambda: boot.port > 0 and b"eth2" in boot.record.entries)
@@ -114,13 +114,7 @@ async def peers_of(
             tasks.start_soon(begin_late)
         if live:
             tasks.start_soon(grow, chain, clock)
-        try:
-            yield SimulatedNetwork(tuple(peers), boot.record)
-        except Exception as error:  # noqa: BLE001 - raised again below, outside of the group
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        yield SimulatedNetwork(tuple(peers), boot.record)
 
 
 def _is_settled(peer: SimulatedPeer) -> bool:

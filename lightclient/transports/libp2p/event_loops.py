@@ -18,6 +18,8 @@ import anyio
 import anyio.abc
 import sniffio
 
+from lightclient.transports.task_groups import bare_task_group
+
 T = TypeVar("T")
 _CallSoon = Callable[[Callable[[], object]], object]
 
@@ -156,15 +158,9 @@ def _current_call_soon() -> _CallSoon:
 @asynccontextmanager
 async def this_event_loop() -> AsyncIterator[EventLoop]:
     """The running event loop, to be called from others for as long as the block runs."""
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
+    async with bare_task_group() as tasks:
         loop = EventLoop(_current_call_soon(), tasks)
         try:
             yield loop
-        except Exception as error:  # noqa: BLE001 - raised again below, outside of the group
-            failure = error
         finally:
             loop.end()
-            tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure

@@ -20,10 +20,10 @@ import trio
 from anyio.abc import TaskGroup
 
 from lightclient.transports.libp2p.addresses import PeerAddress, parse_peer_address
+from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.protocols import PROTOCOLS_BY_ID
 from lightclient.wire.requests import RequestReader
 from tests.client.world import until
-from tests.transports.libp2p.hosts import bare_task_group
 
 FOLDER: Final = Path(__file__).parent
 PATIENCE: Final = 30.0

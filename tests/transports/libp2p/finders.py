@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
-
 from lightclient.config import Network, network_by_name
 from lightclient.transports.libp2p.addresses import PeerAddress, peer_id_of
 from lightclient.transports.libp2p.discovery import DiscoveryService
 from lightclient.transports.libp2p.options import DiscoveryOptions
+from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.enr import NodeRecord
 from lightclient.wire.identity import IdentityKey
 from tests.client.world import until
@@ -65,17 +64,8 @@ def address_of(number: int) -> PeerAddress:
 @asynccontextmanager
 async def running(*services: DiscoveryService) -> AsyncIterator[None]:
     """All of ``services``, with records that tell where they are."""
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
+    async with bare_task_group() as tasks:
         for item in services:
             tasks.start_soon(item.run)
-        try:
-            await until(
-                lambda: all(item.port and b"eth2" in item.record.entries for item in services)
-            )
-            yield
-        except Exception as error:  # noqa: BLE001 - raised below
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+        await until(lambda: all(item.port and b"eth2" in item.record.entries for item in services))
+        yield

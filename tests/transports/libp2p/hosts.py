@@ -6,14 +6,13 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import anyio
-import anyio.abc
 import trio
 
 from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.connections import Connection, Switchboard
 from lightclient.transports.libp2p.muxers import MUXERS
 from lightclient.transports.libp2p.streams import Stream
+from lightclient.transports.task_groups import bare_task_group
 
 ECHO = "/echo/1"
 Serve = Callable[[Stream], Awaitable[None]]
@@ -30,20 +29,6 @@ async def echo(stream: Stream) -> None:
     """Send back whatever comes, once it has come to its end."""
     await stream.write(b"echo:" + await read_all(stream))
     await stream.close()
-
-
-@asynccontextmanager
-async def bare_task_group() -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group that ends with its body, whose exception comes out as it is."""
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        try:
-            yield tasks
-        except Exception as error:  # noqa: BLE001 - raised below
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
 
 
 class Host:

@@ -21,9 +21,10 @@ from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.connections import DialError
 from lightclient.transports.libp2p.muxers import MAX_BUFFERED, MAX_STREAMS, MPLEX, YAMUX
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
+from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.varint import encode_varint
 from tests.client.world import until
-from tests.transports.libp2p.hosts import ECHO, Host, bare_task_group, read_all, two_hosts
+from tests.transports.libp2p.hosts import ECHO, Host, read_all, two_hosts
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("muxer", [YAMUX, MPLEX])

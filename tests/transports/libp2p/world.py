@@ -24,9 +24,9 @@ from lightclient.transports.libp2p.options import Libp2pOptions
 from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient.transports.pools import Heads
 from lightclient.transports.scores import ProviderScore
+from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.gossip import topic_of
 from tests.client.world import World
-from tests.transports.libp2p.hosts import bare_task_group
 
 
 class Member:

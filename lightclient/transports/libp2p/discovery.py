@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +26,14 @@ from lightclient.transports.libp2p.addresses import PeerAddress, address_of_reco
 from lightclient.transports.libp2p.known_nodes import MAX_KEPT, KnownNodes
 from lightclient.transports.libp2p.options import DiscoveryOptions
 from lightclient.transports.libp2p.own_record import OwnRecord, RecordFile
+from lightclient.transports.libp2p.supervision import BackOff
 from lightclient.transports.libp2p.udp import (
     READS_PER_TURN,
     TURN_SECONDS,
     Doorkeeper,
     UdpSocket,
 )
+from lightclient.transports.scores import Uniform
 from lightclient.wire.discv5.addresses import MIN_PORT
 from lightclient.wire.discv5.discovery import (
     TICK_INTERVAL_MS,
@@ -52,9 +55,6 @@ LONGEST_PAUSE_MS: Final = 64_000
 """Between look-ups that bring nobody new."""
 _REMEMBERED: Final = 1024
 _SECOND_CHOICE: Final = 64
-_FIRST_RESTART_SECONDS: Final = 1.0
-_LONGEST_RESTART_SECONDS: Final = 60.0
-_GOOD_RUN_SECONDS: Final = 300.0
 _PARTING_SECONDS: Final = 1.0
 
 
@@ -119,6 +119,7 @@ class DiscoveryService:
         listen_address: str | None = "0.0.0.0",  # noqa: S104 - a node of a network is to be reached
         external_address: str | None = None,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._options = options
         self._key = key
@@ -131,6 +132,7 @@ class DiscoveryService:
         self._random_bytes = random_bytes
         self.port = 0
         self.figures = DiscoveryFigures()
+        self._back_off = BackOff(uniform)
         if external_address is None and not ip_address(self._listen_address).is_unspecified:
             external_address = self._listen_address
         self._own = OwnRecord(key, network, external_address, clock())
@@ -169,7 +171,6 @@ class DiscoveryService:
             ListenError: at the first start, the port cannot be had.
         """
         await self._begin()
-        pause = _FIRST_RESTART_SECONDS
         while True:
             started_at = anyio.current_time()
             try:
@@ -185,11 +186,9 @@ class DiscoveryService:
             except Exception:
                 _logger.exception("Discovery ended; it is started again")
                 self._core = self._new_core()
-            self.figures.restarts += 1
-            if anyio.current_time() - started_at > _GOOD_RUN_SECONDS:
-                pause = _FIRST_RESTART_SECONDS
+            pause = self._back_off.after(anyio.current_time() - started_at)
+            self.figures.restarts = self._back_off.restarts
             await anyio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_RESTART_SECONDS)
 
     async def _begin(self) -> None:
         """Read what was kept; whoever is on our fork can be dialled before anyone answers."""

@@ -175,6 +175,7 @@ class Libp2pPool:
             clock=self._clock,
             listen_address=options.listen_address,
             external_address=options.external_address,
+            uniform=self._rng.uniform,
         )
 
     async def _run_in_thread(self, network: Network, member: PoolMember) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lightclient.config import FAR_FUTURE_EPOCH, BlobParameters, network_by_name
 from lightclient.errors import ListenError
-from lightclient.transports.libp2p import discovery
+from lightclient.transports.libp2p import supervision
 from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.discovery import (
     LONGEST_PAUSE_MS,
@@ -274,7 +274,7 @@ async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
 async def test_a_socket_that_fails_is_opened_again_at_the_same_port(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(discovery, "_FIRST_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(supervision, "FIRST_RESTART_SECONDS", 0.01)
     failures: list[OSError] = []
     receive = UdpSocket.receive
 
@@ -301,7 +301,7 @@ async def test_a_socket_that_fails_is_opened_again_at_the_same_port(
 async def test_a_fault_in_the_protocol_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(discovery, "_FIRST_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(supervision, "FIRST_RESTART_SECONDS", 0.01)
     async with running(peer := service(1)), running(node := service(2, [peer.record])):
         await until(lambda: node.node_count)
 

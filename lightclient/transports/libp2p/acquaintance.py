@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -27,6 +27,7 @@ from lightclient.wire.protocols import (
     PING_1,
     STATUS_1,
     STATUS_2,
+    Protocol,
 )
 from lightclient.wire.responses import decode_payload
 
@@ -85,13 +86,7 @@ async def exchange_status(connection: Connection, own: Status, network: Network)
     Raises:
         RequestFailed, DecodeError: it does not say.
     """
-    try:
-        protocol, answer = STATUS_2, await ask(connection, STATUS_2, own, network)
-    except NotSpoken:
-        protocol, answer = STATUS_1, await ask(connection, STATUS_1, own, network)
-    if not answer.chunks:
-        raise RequestFailed("refuses to tell its status")
-    status = decode_payload(protocol, answer.chunks[0])
+    status = await _ask_newest(connection, (STATUS_2, STATUS_1), own, network)
     assert isinstance(status, Status)
     return status
 
@@ -102,15 +97,24 @@ async def ask_metadata(connection: Connection, network: Network) -> Metadata:
     Raises:
         RequestFailed, DecodeError: it does not say.
     """
-    try:
-        protocol, answer = METADATA_3, await ask(connection, METADATA_3, None, network)
-    except NotSpoken:
-        protocol, answer = METADATA_2, await ask(connection, METADATA_2, None, network)
-    if not answer.chunks:
-        raise RequestFailed("refuses to tell its metadata")
-    metadata = decode_payload(protocol, answer.chunks[0])
+    metadata = await _ask_newest(connection, (METADATA_3, METADATA_2), None, network)
     assert isinstance(metadata, Metadata)
     return metadata
+
+
+async def _ask_newest(
+    connection: Connection, versions: tuple[Protocol, Protocol], request: Any, network: Network
+) -> Any:
+    """The answer to the newest of two ``versions`` that the peer speaks."""
+    protocol = versions[0]
+    try:
+        answer = await ask(connection, protocol, request, network)
+    except NotSpoken:
+        protocol = versions[1]
+        answer = await ask(connection, protocol, request, network)
+    if not answer.chunks:
+        raise RequestFailed(f"refuses to tell its {protocol.name}")
+    return decode_payload(protocol, answer.chunks[0])
 
 
 async def ping(connection: Connection, own_number: int, network: Network) -> int:

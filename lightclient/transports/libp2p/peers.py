@@ -84,12 +84,13 @@ class KnownPeer:
         """Whether it is to be left alone; a clock that steps back ends a ban."""
         return self.banned_from_ms <= now_ms < self.banned_until_ms
 
-    def _kind(self, now_ms: int) -> _Kind:
+    def kind(self, now_ms: int) -> _Kind:
+        """Among whom it is remembered."""
         if self.is_banned(now_ms):
             return _Kind.BANNED
         return _Kind.STRANGER if self.address is None else _Kind.CANDIDATE
 
-    def _is_unpromising(self, now_ms: int) -> bool:
+    def is_unpromising(self, now_ms: int) -> bool:
         """Whether it may make room for somebody who was just told of."""
         return self.failures >= _HOPELESS_FAILURES or now_ms - self.told_at_ms > _STALE_MS
 
@@ -129,7 +130,7 @@ class PeerBook:
         members: dict[_Kind, list[str]] = {kind: [] for kind in _Kind}
         for peer_id, known in self._peers.items():
             if not known.is_direct and not known.is_connected:
-                members[known._kind(now_ms)].append(peer_id)  # noqa: SLF001 - of one module
+                members[known.kind(now_ms)].append(peer_id)
         for kind, peer_ids in members.items():
             for peer_id in peer_ids[: max(len(peer_ids) - _SHARES[kind], 0)]:
                 del self._peers[peer_id]
@@ -174,9 +175,9 @@ class PeerBook:
             return True
         now_ms = self._clock()
         worst = max(candidates, key=lambda known: (known.failures, -known.told_at_ms))
-        if not worst._is_unpromising(now_ms):  # noqa: SLF001
+        if not worst.is_unpromising(now_ms):
             worst = min(candidates, key=lambda known: known.told_at_ms)
-        if not worst._is_unpromising(now_ms):  # noqa: SLF001
+        if not worst.is_unpromising(now_ms):
             return False
         worst.address = None  # its score and its ban stay
         return True

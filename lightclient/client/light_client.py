@@ -237,11 +237,14 @@ class LightClient(Readings):
             self._tasks.start_soon(self._guarded, self.watch.ask)
             self._tasks.start_soon(self._guarded, self._listener.run)
             for pool in self.pools:
-                from lightclient.client.pool_membership import PoolMembership  # for none but these
+                self._start_pool(pool, self._tasks)
 
-                member = PoolMembership(self._fetcher, self._clock, self._follower.wake)
-                self._tasks.start_soon(self._guarded, member.run)
-                self._tasks.start_soon(self._guarded, partial(pool.run, self.network, member))
+    def _start_pool(self, pool: TransportPool, tasks: anyio.abc.TaskGroup) -> None:
+        from lightclient.client.pool_membership import PoolMembership  # only for those with one
+
+        member = PoolMembership(self._fetcher, self._clock, self._follower.wake)
+        tasks.start_soon(self._guarded, member.run)
+        tasks.start_soon(self._guarded, partial(pool.run, self.network, member))
 
     async def _follow(self) -> None:
         # Nobody who is on another network is to be asked for anything.

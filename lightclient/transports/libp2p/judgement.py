@@ -21,7 +21,13 @@ from lightclient.containers import (
 from lightclient.errors import DecodeError
 from lightclient.protocol import VerdictKind
 from lightclient.sync import Outcome
-from lightclient.wire.gossip import FINALITY_UPDATE, OPTIMISTIC_UPDATE, Topic
+from lightclient.wire.gossip import (
+    FINALITY_UPDATE,
+    OPTIMISTIC_UPDATE,
+    Topic,
+    decode_update,
+    topic_of,
+)
 
 MAXIMUM_GOSSIP_CLOCK_DISPARITY_MS: Final = 500
 
@@ -41,7 +47,10 @@ class Acceptance(Enum):
 
 
 def decode_gossip(topic: Topic, content: bytes, network: Network) -> PushedUpdate:
-    """The update of a message, told under the right fork digest.
+    """The update of a message, told under the right fork digest and in that fork's form.
+
+    Peers that go by the signature's slot name a fork's digest one update too early: theirs are
+    read, too, and are not for others (:func:`~lightclient.wire.gossip.topic_of` differs).
 
     Raises:
         DecodeError: it is none, or of another fork than its topic. Such a message is to be
@@ -52,11 +61,14 @@ def decode_gossip(topic: Topic, content: bytes, network: Network) -> PushedUpdat
         raise DecodeError(f"nothing is known of {topic.name}")
     update = decode_ssz(kind, content, network, (format_of_digest(topic.fork_digest, network),))
     assert isinstance(update, LightClientFinalityUpdate | LightClientOptimisticUpdate)
+    if topic_of(update, network) == topic:
+        # In no other form, either: the rules take newer ones, those whom we tell do not.
+        return decode_update(topic, content, network)
     # The attested block decides. At a fork's first slots Lodestar goes by the signature instead.
-    slots = (update.attested_header.beacon.slot, update.signature_slot)
-    epochs = {network.compute_epoch_at_slot(slot) for slot in slots}
-    if topic.fork_digest not in {network.compute_fork_digest(epoch) for epoch in epochs}:
-        raise DecodeError(f"an update of slot {slots[0]} under another fork's digest")
+    signed = network.compute_fork_digest(network.compute_epoch_at_slot(update.signature_slot))
+    if topic.fork_digest != signed:
+        slot = update.attested_header.beacon.slot
+        raise DecodeError(f"an update of slot {slot} under another fork's digest")
     return update
 
 
@@ -74,13 +86,25 @@ class GossipRules:
     network: Network
     _last_passed_on: LightClientFinalityUpdate | None = None
 
-    def decide(self, update: PushedUpdate, outcome: Outcome | None, now_ms: int) -> Acceptance:
-        """What the outcome of judging ``update`` means for others; None: it was not judged."""
+    def decide(
+        self,
+        update: PushedUpdate,
+        outcome: Outcome | None,
+        now_ms: int,
+        *,
+        is_at_home: bool = True,
+    ) -> Acceptance:
+        """What the outcome of judging ``update`` means for others; None: it was not judged.
+
+        Args:
+            is_at_home: it came on the topic of its attested slot; others reject it elsewhere.
+        """
         if outcome is None:
             return Acceptance.IGNORE
         if outcome.verdict.kind is VerdictKind.INVALID:
             return Acceptance.REJECT
-        if outcome.verdict.is_refusal or is_too_early(update, self.network, now_ms):
+        is_early = is_too_early(update, self.network, now_ms)
+        if outcome.verdict.is_refusal or is_early or not is_at_home:
             return Acceptance.IGNORE
         if outcome.events:
             if isinstance(update, LightClientFinalityUpdate):

@@ -16,7 +16,7 @@ from lightclient.transports.libp2p.blocks import BlockFeed
 from lightclient.transports.libp2p.gossipsub import Arrival
 from lightclient.transports.libp2p.judgement import Acceptance, GossipRules, decode_gossip
 from lightclient.transports.pools import PoolMember
-from lightclient.wire.gossip import BEACON_BLOCK, Topic, parse_topic
+from lightclient.wire.gossip import BEACON_BLOCK, Topic, parse_topic, topic_of
 
 MAX_PUSHES_A_SLOT: Final = 16
 """Messages that a peer may be first to tell; two are usual, and each costs a signature check."""
@@ -69,7 +69,10 @@ class GossipValidation:
         if not self._may_push(peer):
             return None
         outcome = await self._member.judge(peer.transport, update)
-        return None if outcome is None else self._rules.decide(update, outcome, self._clock())
+        if outcome is None:
+            return None
+        is_at_home = topic_of(update, self._network) == topic
+        return self._rules.decide(update, outcome, self._clock(), is_at_home=is_at_home)
 
     def _take_block(self, peer: Peer, topic: Topic, content: bytes) -> Acceptance:
         if self._may_push(peer):

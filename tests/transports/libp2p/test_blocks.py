@@ -29,16 +29,10 @@ from lightclient.wire.requests import RequestReader
 from lightclient.wire.responses import encode_chunk, encode_error
 from tests.client.world import TickingWorld, World, until
 from tests.transports.libp2p.hosts import read_all
-from tests.transports.libp2p.test_node import Stranger, topic
+from tests.transports.libp2p.strangers import Stranger, topic
 from tests.transports.libp2p.world import Member, address_of, make_client, make_node, running
 
 pytestmark = pytest.mark.anyio
-SLOT = 300
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
 
 
 def block(slot: int, parent: bytes = bytes(32), size: int = 50) -> bytes:
@@ -254,7 +248,8 @@ async def test_a_block_that_is_heard_is_handed_on_and_never_passed_on(world: Wor
         name = topic(world, name=BEACON_BLOCK)
         await until(lambda: name in node._gossip.router.topics)
         # One of now, one of long ago, one of a slot to come; and more than a slot can have.
-        slots = [SLOT, SLOT - 9, SLOT + 1, *[SLOT - 1] * (MAX_BLOCKS_A_SLOT + 2)]
+        now = world.slot
+        slots = [now, now - 9, now + 1, *[now - 1] * (MAX_BLOCKS_A_SLOT + 2)]
         await stranger.gossip(
             connection,
             *(
@@ -263,7 +258,7 @@ async def test_a_block_that_is_heard_is_handed_on_and_never_passed_on(world: Wor
             ),
         )
         await until(lambda: node.gossip.received == len(slots))
-        told = [SLOT, *[SLOT - 1] * MAX_BLOCKS_A_SLOT]
+        told = [now, *[now - 1] * MAX_BLOCKS_A_SLOT]
         await until(lambda: [signed.slot for signed in heard] == told)
         assert node.gossip.accepted == node.gossip.forwarded == node.gossip.rejected == 0
         assert node.peers
@@ -285,7 +280,7 @@ async def test_what_is_no_block_costs_its_sender_the_connection(world: World) ->
 
 async def test_large_exchanges_are_taken_only_for_blocks(world: World) -> None:
     stranger = Stranger(world)
-    large = encode_payload(block(SLOT) + os.urandom(2**21))
+    large = encode_payload(block(world.slot) + os.urandom(2**21))
     heard: list[SignedBlock] = []
     node = make_node(world)
     async with running(node), stranger.meeting(node) as connection:
@@ -307,7 +302,7 @@ async def test_large_exchanges_are_taken_only_for_blocks(world: World) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["trio", "asyncio"])
 async def test_a_client_of_either_kind_asks_for_blocks_and_listens(anyio_backend: str) -> None:
-    world = TickingWorld(SLOT)
+    world = TickingWorld(300)
     blocks = chain(10, 11)
     heard: list[SignedBlock] = []
 

@@ -17,25 +17,14 @@ from lightclient.transports.libp2p.node import Node
 from lightclient.wire.messages import CUSTODY_REQUIREMENT, GoodbyeReason, Metadata, Status
 from lightclient.wire.protocols import METADATA_2, PING_1
 from tests.client.world import World, until
-from tests.transports.libp2p.test_node import Stranger, _said
+from tests.transports.libp2p.strangers import Stranger, said
 from tests.transports.libp2p.world import Member, address_of, make_node, running
 
-pytestmark = pytest.mark.anyio
-SLOT = 300
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightclient.transports.libp2p.acquaintance.GOODBYE_SECONDS", 4.0)
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
 
 
 def told_goodbye(stranger: Stranger, reason: GoodbyeReason) -> bool:
-    return ("goodbye", _said(reason)) in stranger.heard
+    return ("goodbye", said(reason)) in stranger.heard
 
 
 def connected(*nodes: Node) -> bool:

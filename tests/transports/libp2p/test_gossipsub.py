@@ -1,21 +1,14 @@
-"""The gossip router and its messages, without I/O."""
+"""The gossip router, without I/O."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from lightclient.errors import DecodeError
 from lightclient.transports.libp2p.gossip_rpc import (
     GossipMessage,
     GossipRPC,
     decode_rpc,
-    encode_rpc,
 )
 from lightclient.transports.libp2p.gossipsub import (
     MAX_ASKED_FOR,
@@ -66,62 +59,12 @@ def heartbeat(router: Router, now: float) -> dict[str, GossipRPC]:
     return router.take_outgoing()
 
 
-# Messages ---------------------------------------------------------------------------------------
-
-ids = st.lists(st.binary(min_size=1, max_size=20), max_size=3)
-topics = st.text(max_size=20)
-
-
-@given(
-    st.builds(
-        GossipRPC,
-        subscriptions=st.lists(st.tuples(topics, st.booleans()), max_size=3),
-        messages=st.lists(st.builds(GossipMessage, topics, st.binary(max_size=50)), max_size=3),
-        have=st.lists(st.tuples(topics, ids), max_size=2),
-        want=ids,
-        do_not_want=ids,
-        graft=st.lists(topics, max_size=2),
-        prune=st.lists(st.tuples(topics, st.integers(0, 2**64 - 1)), max_size=2),
-    )
-)
-def test_an_exchange_is_read_as_it_was_written(rpc: GossipRPC) -> None:
-    assert decode_rpc(encode_rpc(rpc)) == rpc
-
-
-@settings(max_examples=500)
-@given(st.binary(max_size=200))
-def test_nothing_but_a_decode_error_comes_of_any_bytes(data: bytes) -> None:
-    with suppress(DecodeError):
-        decode_rpc(data)
-
-
-@pytest.mark.parametrize("field", [1, 3, 5, 6])
-def test_a_message_that_is_not_anonymous_is_an_offence(field: int) -> None:
-    signed = encode_fields([(2, b"data"), (4, TOPIC.encode()), (field, b"x")])
-    rpc = decode_rpc(encode_fields([(2, signed)]))
-    assert not rpc.messages
-    assert rpc.offences
-
-
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_message_has_exactly_one_topic(count: int) -> None:
-    fields = [(2, b"data")] + [(4, TOPIC.encode())] * count
-    rpc = decode_rpc(encode_fields([(2, encode_fields(fields))]))
-    assert not rpc.messages
-    assert rpc.offences
-
-
 def test_topics_that_are_no_text_and_unknown_fields_do_no_harm() -> None:
     odd = encode_fields([(2, b"data"), (4, b"\xff\xfe"), (99, b"?"), (98, 7)])
     rpc = decode_rpc(encode_fields([(2, odd), (77, b"?")]))
     assert len(rpc.messages) == 1
     router = make_router("a")
     assert router.receive("a", rpc, 1.0) == []
-
-
-def test_ten_thousand_fields_are_refused() -> None:
-    with pytest.raises(DecodeError):
-        decode_rpc(encode_fields([(1, b"")] * 10_000))
 
 
 # The mesh ---------------------------------------------------------------------------------------

@@ -23,16 +23,12 @@ from lightclient.wire.gossip import encode_payload
 from lightclient.wire.protocols import PING_1
 from lightclient.wire.varint import encode_varint
 from tests.client.world import World, until
-from tests.transports.libp2p.test_hostile_connections import PATIENCE, resident_memory
-from tests.transports.libp2p.test_node import SLOT, Stranger, optimistic, topic
+from tests.transports.libp2p.attackers import PATIENCE
+from tests.transports.libp2p.memory import resident_memory
+from tests.transports.libp2p.strangers import Stranger, optimistic, topic
 from tests.transports.libp2p.world import Member, make_node, running
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
 
 
 def framed(rpc: bytes) -> bytes:

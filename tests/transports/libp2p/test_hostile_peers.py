@@ -7,12 +7,12 @@ its quirks invite. "us asking" is the side that dialled and asks, "us asked" the
 attack                               tests
 ====================================  ============================================================
 a line that is not UTF-8             test_connections: a_line_that_is_no_text_...;
-                                     test_hostile_connections: junk_instead_of_a_negotiation_...,
+                                     test_hostile_handshakes: junk_instead_of_a_negotiation_...,
                                      whoever_answers_a_dial_with_anything_... (us asking)
-a malformed gossip exchange          test_node: an_exchange_that_is_none_...;
-                                     test_gossipsub: nothing_but_a_decode_error_...
+a malformed gossip exchange          test_gossip: an_exchange_that_is_none_...;
+                                     test_gossip_rpc: nothing_but_a_decode_error_...
 a stream's name that is not UTF-8    test_connections: no_frame_ends_more_...;
-                                     test_hostile_connections: names_and_ids_of_streams_...
+                                     test_hostile_muxers: names_and_ids_of_streams_...
 an exception while serving           test_a_fault_of_ours_while_serving_is_an_error_and_no_more
 invalid UTF-8 in topics, message ids test_gossip (wire): any_topic_and_any_bytes_have_an_id;
                                      test_gossipsub: topics_that_are_no_text_...
@@ -25,23 +25,23 @@ resets that look like ends           test_connections: a_reset_is_no_end; test_r
 length lies                          test_requests: a_hostile_answer_...; here: a_request_that_lies_
 snappy bombs (4 GiB declared)        test_requests: a_hostile_answer_...; test_snappy (wire);
                                      here: a_request_that_lies_... (us asked);
-                                     test_node: gossip_that_is_no_object_... "a snappy bomb"
+                                     test_gossip: gossip_that_is_no_object_... "a snappy bomb"
 10,000 streams                       test_connections: ten_thousand_streams_... (us asked);
-                                     test_hostile_connections: ten_thousand_streams_... (us asking)
-slow drips                           test_requests: neither_a_drip_...; test_node: a_request_that_
-                                     drips_...; test_hostile_connections: a_drip_does_not_extend_;
+                                     test_hostile_muxers: ten_thousand_streams_... (us asking)
+slow drips                           test_requests: neither_a_drip_...; test_serving: a_request_
+                                     that_drips_...; test_hostile_handshakes: a_drip_does_not_...;
                                      here: drips_on_every_stream_... (us asked)
 wrong fork digests                   test_node: a_peer_of_another_network_...; test_requests:
                                      objects_are_decoded_whatever_their_digest; test_judgement
 invalid gossip at line rate          test_hostile_gossip: updates_at_line_rate_..., a_flood_of_...
-signed messages (from, seqno, ...)   test_node, test_gossipsub: a_message_that_is_not_anonymous_
+signed messages (from, seqno, ...)   test_gossip; test_gossip_rpc: a_message_that_is_not_anonymous_
 unread windows, memory               test_connections: who_pushes_beyond_the_window_...;
-                                     test_hostile_connections: many_connections_that_fill_...,
+                                     test_hostile_muxers: many_connections_that_fill_...,
                                      frames_that_never_come_whole_...
-half-open handshakes, slowloris      test_hostile_connections: silent_strangers_..., one_address_...
-cost before an identity is proven    test_hostile_connections: no_proof_of_identity_..., handshakes_
-                                     have_a_rate_...
-floods of frames, of requests        test_hostile_connections: frames_at_line_rate_...;
+half-open handshakes, slowloris      test_hostile_handshakes: silent_strangers_..., one_address_...
+cost before an identity is proven    test_hostile_handshakes: no_proof_of_identity_...;
+                                     test_reception: handshakes_have_a_rate_...
+floods of frames, of requests        test_hostile_muxers: frames_at_line_rate_...;
                                      here: who_asks_in_vain_...
 who asks and never reads             here: who_never_reads_..., updates_are_made_as_they_are_taken
 another peer than dialled            test_connections: another_peer_than_the_one_dialled_...
@@ -87,18 +87,14 @@ from lightclient.wire.responses import encode_chunk
 from lightclient.wire.snappy_frames import STREAM_IDENTIFIER, frame
 from lightclient.wire.varint import encode_varint
 from tests.client.world import World, until
+from tests.transports.libp2p.attackers import PATIENCE
 from tests.transports.libp2p.hosts import Host, read_all, two_hosts
-from tests.transports.libp2p.test_hostile_connections import PATIENCE, memory, resident_memory
-from tests.transports.libp2p.test_node import SLOT, Stranger
+from tests.transports.libp2p.memory import memory, resident_memory
+from tests.transports.libp2p.strangers import Stranger
 from tests.transports.libp2p.test_requests import DIGEST, NETWORK, UPDATES
 from tests.transports.libp2p.world import ServedChain, make_node, running
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
 
 
 async def is_served(connection: Connection, world: World) -> bool:

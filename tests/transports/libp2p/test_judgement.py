@@ -21,13 +21,6 @@ from lightclient.wire.gossip import FINALITY_UPDATE, OPTIMISTIC_UPDATE, Topic
 from tests.client.world import World
 from tests.transports.objects import make_object
 
-SLOT = 300
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
-
 
 def digest(world: World, slot: int) -> bytes:
     return world.network.compute_fork_digest(world.network.compute_epoch_at_slot(slot))
@@ -43,7 +36,7 @@ def judged(kind: VerdictKind, rule: Rule) -> Outcome:
 
 
 def late(world: World) -> int:
-    return world.network.slot_start_ms(SLOT + 10)
+    return world.network.slot_start_ms(world.slot + 10)
 
 
 @pytest.fixture
@@ -143,6 +136,6 @@ def test_at_a_forks_first_slot_the_signatures_digest_will_do(world: World) -> No
 @pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 500])
 def test_what_is_no_update_is_told_as_such(world: World, content: bytes) -> None:
     with pytest.raises(DecodeError):
-        decode_gossip(Topic(digest(world, SLOT), OPTIMISTIC_UPDATE), content, world.network)
+        decode_gossip(Topic(digest(world, world.slot), OPTIMISTIC_UPDATE), content, world.network)
     with pytest.raises(DecodeError):
-        decode_gossip(Topic(digest(world, SLOT), "beacon_block"), content, world.network)
+        decode_gossip(Topic(digest(world, world.slot), "beacon_block"), content, world.network)

@@ -27,12 +27,11 @@ from lightclient.wire.protocols import (
 from lightclient.wire.varint import read_varint
 from tests.client.world import World, until
 from tests.transports.libp2p.hosts import Host, read_all, two_hosts
-from tests.transports.libp2p.test_node import Stranger
+from tests.transports.libp2p.strangers import Stranger
 from tests.transports.libp2p.world import Member, make_node, running
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("muxer", [YAMUX, MPLEX])
-SLOT = 300
 PROTOCOL = "/last/1"
 MESSAGE_RECEIVER, CLOSE_RECEIVER = 1, 3
 
@@ -95,8 +94,7 @@ async def test_what_is_written_last_comes_whole_and_with_its_end(muxer: str, siz
         await until(lambda: not streams)
 
 
-async def test_no_answer_of_ours_is_closed_after_its_last_bytes() -> None:
-    world = World(SLOT)
+async def test_no_answer_of_ours_is_closed_after_its_last_bytes(world: World) -> None:
     member, stranger = Member(), Stranger(world)
     stranger.board._muxers = (MPLEX,)
     node = make_node(world, member)
@@ -131,8 +129,7 @@ async def test_we_close_our_side_of_identify_before_it_is_answered(muxer: str) -
         assert (await ask_identity(connection)).agent == "late/1"
 
 
-async def test_who_has_pinged_and_left_is_not_answered_that_we_leave() -> None:
-    world = World(SLOT)
+async def test_who_has_pinged_and_left_is_not_answered_that_we_leave(world: World) -> None:
     node = make_node(world)
     stranger = Stranger(world)
     stranger.board._muxers = (MPLEX,)

@@ -20,9 +20,8 @@ from lightclient.wire.discv5.messages import log_distance
 from lightclient.wire.discv5.table import BUCKET_SIZE, NodeTable
 from lightclient.wire.enr import Address, NodeRecord
 from tests.wire.keys import key_of
-from tests.wire.udp import Party, Wire, address_of, discovery_of, record_of
+from tests.wire.udp import NOW, Party, Wire, address_of, discovery_of, record_of
 
-NOW = 1_000_000
 TARGET = bytes(range(32))
 LOCAL = bytes(32)
 

@@ -14,6 +14,7 @@ from lightclient.wire.identity import IdentityKey
 from tests.wire.keys import key_of
 
 Party: TypeAlias = Engine | Discovery
+NOW = 1_000_000
 
 
 def address_of(number: int) -> Address:
@@ -39,7 +40,7 @@ def discovery_of(number: int, start: Iterable[NodeRecord] = ()) -> Discovery:
 class Wire:
     """Delivers datagrams between parties at their addresses; ``lost`` decides which get lost."""
 
-    def __init__(self, parties: dict[Address, Party], now_ms: int = 1_000_000) -> None:
+    def __init__(self, parties: dict[Address, Party], now_ms: int = NOW) -> None:
         self.parties = parties
         self.now_ms = now_ms
         self.lost: Callable[[Datagram], bool] = lambda _datagram: False

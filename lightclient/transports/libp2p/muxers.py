@@ -7,7 +7,7 @@ in pyproject.toml. Each guard names what it is against.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, SupportsIndex, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 import trio
@@ -30,8 +30,10 @@ MUXERS: Final = (YAMUX, MPLEX)
 
 MAX_STREAMS: Final = 64
 """Streams that a connection may have at once; two gossip streams and a few requests are usual."""
+MAX_WINDOW: Final = 2**20
+"""Bytes that a stream of yamux may send ahead of its reader; 256 KB at first. As it comes, 16 MiB."""
 MAX_BUFFERED: Final = 16 * 2**20
-"""Bytes of a connection that nobody has read yet: a full window of yamux."""
+"""Bytes of a connection that nobody has read yet: many streams may be read late, by chance."""
 MAX_BUFFERED_IN_ALL: Final = 48 * 2**20
 MAX_FRAME: Final = 2**20
 """Of yamux: others send at most 256 KB in one. Mplex has this bound by itself."""
@@ -93,6 +95,43 @@ class ReceiveBudget:
         return sum(muxer.buffered_bytes for muxer in muxers if muxer is not None)
 
 
+class _WindowedStream(YamuxStream):
+    """A stream whose window stops growing where one stream has enough."""
+
+    def _apply_autotune_epoch(self, buffered: int) -> int:
+        grows = self.target_recv_window < MAX_WINDOW
+        return super()._apply_autotune_epoch(buffered) if grows else 0
+
+
+class _Unread(bytearray):
+    """What nobody has read yet of a stream: no more than its window lets the peer send."""
+
+    def __init__(self, stream: YamuxStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def extend(self, data: Iterable[SupportsIndex]) -> None:
+        """Take in what came. Raises what ends this connection if that is too much."""
+        size = len(cast("bytes", data))
+        if size > self._stream.recv_window:
+            raise trio.TooSlowError("more than a stream's window")
+        super().extend(data)
+
+
+class _UnreadByStream(dict[int, bytearray]):
+    """The buffers of a connection. Each stream gets its own here, and its bounds with it."""
+
+    def __init__(self, streams: dict[int, YamuxStream]) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def __setitem__(self, stream_id: int, _: bytearray) -> None:
+        stream = self._streams[stream_id]
+        # The library makes its streams itself, in two places, and their buffers right after.
+        stream.__class__ = _WindowedStream
+        super().__setitem__(stream_id, _Unread(stream))
+
+
 class GuardedYamux(Yamux):
     """Yamux with a bound on what it buffers and on its streams.
 
@@ -102,6 +141,7 @@ class GuardedYamux(Yamux):
 
     def __init__(self, conn: ISecureConn, peer: ID, budget: ReceiveBudget) -> None:
         super().__init__(conn, peer, is_initiator=conn.is_initiator)
+        self.stream_buffers = _UnreadByStream(self.streams)
         self._budget = budget
         self._frame = bytearray()
         budget.join(self)

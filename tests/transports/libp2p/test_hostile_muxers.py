@@ -147,10 +147,14 @@ async def test_many_connections_that_fill_their_windows_stay_within_one_bound(
         async def push(number: int) -> None:
             with suppress(Exception):
                 async with intruder(victim.port) as attacker:
-                    await attacker.open(0, "/hold/1")
-                    while True:
-                        await attacker.send(yamux_frame(DATA, 0, 1, body=bytes(60_000)))
-                        sent[number] += 60_000
+                    # A window full for each: by more a stream would end the connection.
+                    for stream in range(MAX_STREAMS):
+                        await attacker.open(stream, "/hold/1")
+                        for _ in range(4):
+                            frame = yamux_frame(DATA, 0, 2 * stream + 1, body=bytes(60_000))
+                            await attacker.send(frame)
+                            sent[number] += 60_000
+                    await trio.sleep_forever()
 
         worst = 0
         with memory(MAX_BUFFERED_IN_ALL + places * 2 * MAX_FRAME + 40_000_000):

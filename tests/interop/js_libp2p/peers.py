@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import pytest
 import trio
 from anyio.abc import TaskGroup
 
@@ -27,6 +28,10 @@ from tests.client.world import until
 
 FOLDER: Final = Path(__file__).parent
 PATIENCE: Final = 30.0
+BOTH: Final = pytest.mark.parametrize("muxer", ["yamux", "mplex"])
+OPTIMISTIC: Final = pytest.mark.parametrize(
+    "optimistic", [False, True], ids=["classic", "optimistic"]
+)
 _LOOK_SECONDS: Final = 0.05
 _READ_SIZE: Final = 2**18
 

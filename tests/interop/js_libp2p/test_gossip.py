@@ -26,28 +26,16 @@ from lightclient.wire.protocols import GOODBYE_1
 from lightclient.wire.requests import encode_request
 from tests.client.world import World, until
 from tests.interop.js_libp2p.chain import polite
-from tests.interop.js_libp2p.peers import PATIENCE, JsPeer, JsPeers
+from tests.interop.js_libp2p.peers import BOTH, PATIENCE, JsPeer, JsPeers
 from tests.transports.libp2p.world import Member, address_of, make_node, publish_head, running
 from tests.transports.objects import make_object
 
 pytestmark = pytest.mark.anyio
-BOTH = pytest.mark.parametrize("muxer", ["yamux", "mplex"])
-SLOT = 300
 NAMES = ("light_client_finality_update", "light_client_optimistic_update")
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "trio"
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
-
-
 def digest(world: World) -> bytes:
-    return world.network.compute_fork_digest(world.network.compute_epoch_at_slot(SLOT))
+    return world.network.compute_fork_digest(world.network.compute_epoch_at_slot(world.slot))
 
 
 def topic(world: World, name: str = NAMES[1]) -> str:
@@ -57,7 +45,7 @@ def topic(world: World, name: str = NAMES[1]) -> str:
 def update(world: World, number: int) -> bytes:
     """An optimistic update that a member takes for progress, another for each number."""
     kind = ObjectKind.OPTIMISTIC_UPDATE
-    return encode_ssz(make_object(kind, world.network, SLOT - number))
+    return encode_ssz(make_object(kind, world.network, world.slot - number))
 
 
 async def listener(

@@ -20,7 +20,7 @@ from lightclient.wire.protocols import (
 )
 from tests.client.world import TickingWorld
 from tests.interop.js_libp2p.chain import serving
-from tests.interop.js_libp2p.peers import PATIENCE, JsPeer, JsPeers
+from tests.interop.js_libp2p.peers import BOTH, PATIENCE, JsPeer, JsPeers
 from tests.transports.libp2p.world import make_client
 
 pytestmark = pytest.mark.anyio
@@ -28,11 +28,6 @@ SLOT = 500
 HEAD = LIGHT_CLIENT_OPTIMISTIC_UPDATE_1.protocol_id
 PINGED_EVERY = 1.0
 """Seconds, in this test: long-lived connections are what may break."""
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "trio"
 
 
 async def tell_head(peer: JsPeer, world: TickingWorld) -> None:
@@ -43,7 +38,7 @@ async def tell_head(peer: JsPeer, world: TickingWorld) -> None:
         await peer.publish(topic, encode_payload(encode_ssz(update)))
 
 
-@pytest.mark.parametrize("muxer", ["yamux", "mplex"])
+@BOTH
 async def test_it_bootstraps_catches_up_and_follows_and_is_not_disconnected(
     js_peers: JsPeers, muxer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,25 +58,12 @@ from tests.interop.js_libp2p.chain import (
     serving,
     status_of,
 )
-from tests.interop.js_libp2p.peers import PATIENCE, JsPeer, JsPeers, Script
+from tests.interop.js_libp2p.peers import BOTH, PATIENCE, JsPeer, JsPeers, Script
 from tests.transports.libp2p.hosts import Host
 from tests.transports.libp2p.world import Member, make_node
 
 pytestmark = pytest.mark.anyio
-BOTH = pytest.mark.parametrize("muxer", ["yamux", "mplex"])
-OPTIMISTIC = pytest.mark.parametrize("optimistic", [False, True], ids=["classic", "optimistic"])
-SLOT = 300
 UPDATES = LIGHT_CLIENT_UPDATES_BY_RANGE_1
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "trio"
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
 
 
 @asynccontextmanager
@@ -160,7 +147,7 @@ async def test_it_answers_every_protocol_that_we_ask(
 ) -> None:
     network, chain = world.network, world.chain
     root = world.root()
-    digest = network.compute_fork_digest(network.compute_epoch_at_slot(SLOT))
+    digest = network.compute_fork_digest(network.compute_epoch_at_slot(world.slot))
     blocks = [os.urandom(2**20), os.urandom(150), os.urandom(2**21)]
     block_chunks = b"".join(encode_chunk(block, digest) for block in blocks)
     answers = {
@@ -200,7 +187,7 @@ async def test_it_answers_every_protocol_that_we_ask(
             assert protocol.response.decode(answer.chunks[0].payload) == said, protocol
         for protocol, request in (
             (BEACON_BLOCKS_BY_ROOT_2, tuple(os.urandom(32) for _ in blocks)),
-            (BEACON_BLOCKS_BY_RANGE_2, BlocksByRange(SLOT, len(blocks))),
+            (BEACON_BLOCKS_BY_RANGE_2, BlocksByRange(world.slot, len(blocks))),
         ):
             answer = await ask(connection, protocol, request, network)
             assert answer.chunks == tuple(Chunk(digest, block) for block in blocks)

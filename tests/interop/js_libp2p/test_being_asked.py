@@ -31,24 +31,11 @@ from lightclient.wire.requests import encode_request
 from lightclient.wire.responses import Chunk, ErrorChunk, ResponseReader
 from tests.client.world import World, until
 from tests.interop.js_libp2p.chain import known_to, plain_chunk, serving, status_of
-from tests.interop.js_libp2p.peers import PATIENCE, Heard, JsPeers
+from tests.interop.js_libp2p.peers import BOTH, OPTIMISTIC, PATIENCE, Heard, JsPeers
 from tests.transports.libp2p.world import make_node
 
 pytestmark = pytest.mark.anyio
-BOTH = pytest.mark.parametrize("muxer", ["yamux", "mplex"])
-OPTIMISTIC = pytest.mark.parametrize("optimistic", [False, True], ids=["classic", "optimistic"])
-SLOT = 300
 UPDATES = LIGHT_CLIENT_UPDATES_BY_RANGE_1
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "trio"
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World(SLOT)
 
 
 def read_answer(protocol: Protocol, heard: Heard, world: World) -> list[Chunk | ErrorChunk]:

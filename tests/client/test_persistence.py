@@ -73,7 +73,7 @@ class NoBootstrap(ChainTransport):
 async def synced(world: World, data_dir: Path | StateStorage) -> VerifiedHeader:
     """Follow until synced, then stop."""
     async with world.client(data_dir=data_dir) as client:
-        with anyio.fail_after(40):
+        with anyio.fail_after(60):
             return await client.wait_until_synced()
 
 
@@ -90,7 +90,7 @@ async def test_it_goes_on_where_it_was_without_a_bootstrap(
         async with client:
             assert client.finalized_header() == first
             headers = client.finalized_headers()
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 assert await anext(headers) == first
                 await client.wait_until_synced()
             await until(lambda: told)
@@ -119,7 +119,7 @@ async def test_it_goes_on_after_periods_away(tmp_path: Path) -> None:
     client = world.client(provider, data_dir=tmp_path)
     async with client:
         assert client.status.start_period == HEAD // SLOTS_PER_PERIOD
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             later = await client.wait_until_synced()
     assert later.slot > first.slot + 2 * SLOTS_PER_PERIOD
     assert any(request.startswith("updates") for request in provider.requests)
@@ -163,7 +163,7 @@ async def test_each_finalized_header_is_saved_as_it_comes() -> None:
 
     client = world.client(data_dir=memory, on_finalized_header=on_finalized, rng=random.Random(1))
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             first = await client.wait_until_synced()
             await until(lambda: memory.slot() >= first.slot + 3 * SLOTS_PER_EPOCH)
     assert late == []
@@ -174,7 +174,7 @@ async def test_what_was_learnt_between_finalized_headers_is_saved_at_the_end() -
     memory = Memory()
     client = world.client(data_dir=memory)
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await client.wait_until_synced()
         header = client.finalized_header()
         assert header is not None
@@ -190,7 +190,7 @@ async def test_a_history_is_not_saved_step_by_step() -> None:
     headers: list[VerifiedHeader] = []
     client = world.client(data_dir=memory, on_finalized_header=headers.append)
     async with client:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await client.wait_until_synced()
     assert len(headers) > 10
     assert memory.saves <= 4
@@ -201,7 +201,7 @@ async def test_a_head_alone_is_not_worth_a_save() -> None:
     memory = Memory()
     client = world.client(data_dir=memory)
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await client.wait_until_synced()
             header = client.finalized_header()
             assert header is not None
@@ -238,7 +238,7 @@ async def test_scores_of_providers_are_kept() -> None:
     memory = Memory()
     client = world.client(world.provider("one"), world.provider("two"), data_dir=memory)
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await client.wait_until_synced()
     score = next(item.score for item in client.providers if item.name == "one")
     assert memory.state is not None
@@ -262,7 +262,7 @@ async def test_a_disk_that_fails_is_told_once_and_tried_again(
     memory.error = error
     client = world.client(data_dir=memory)
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await client.wait_until_synced()  # it lives on
             await until(lambda: memory.saves > 2)
             (reason,) = [item for item in client.status.reasons if item.code == "state_not_saved"]
@@ -316,7 +316,7 @@ async def test_a_damaged_state_costs_a_bootstrap_and_nothing_else(
     client = world.client(provider, data_dir=tmp_path)
     async with client:
         assert client.finalized_header() is None
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert await client.wait_until_synced() == first
     assert "bootstrap" in provider.requests
     assert "Stored state cannot be used: starting from the trusted block root" in caplog.text
@@ -329,7 +329,7 @@ async def test_another_trusted_root_begins_anew(tmp_path: Path) -> None:
     provider = world.provider()
     client = world.client(provider, slot=SLOTS_PER_PERIOD, data_dir=tmp_path)
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             assert (await client.wait_until_synced()).root == first.root
     assert "bootstrap" in provider.requests
     names = [path.name for path in sorted(Path.iterdir(tmp_path))]
@@ -364,13 +364,13 @@ async def test_saving_does_not_hold_up_the_event_loop() -> None:
 
     class Slow(Memory):
         def save(self, state: StoredState) -> None:
-            assert may_go_on.wait(10)
+            assert may_go_on.wait(60)
             super().save(state)
 
     memory = Slow()
     client = world.client(data_dir=memory)
     async with client:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await client.wait_until_synced()
             assert memory.state is None
             may_go_on.set()

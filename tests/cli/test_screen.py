@@ -65,7 +65,7 @@ def in_a_terminal(
     )
     os.close(theirs)
     received = b""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     try:
         while until.encode() not in received and time.monotonic() < deadline:
             received += os.read(ours, 65536)
@@ -78,7 +78,7 @@ def in_a_terminal(
             if not chunk:
                 break
             received += chunk
-        return received.decode(), process.wait(10)
+        return received.decode(), process.wait(60)
     finally:
         process.kill()
         process.wait()

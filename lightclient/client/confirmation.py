@@ -1,8 +1,8 @@
 """Which verified headers enough providers agree on.
 
 A header that is verified is not confirmed yet: one provider may have shown what no other has. With
-``min_providers`` of K a header counts as confirmed once K providers of different names have served
-an object with that very header, as the attested one for an optimistic, as the finalized one for a
+``min_providers`` of K a header counts as confirmed once K different providers have served an
+object with that very header, as the attested one for an optimistic, as the finalized one for a
 finalized header. The trusted block needs no confirmation: the user vouches for it.
 
 Nothing here trusts, and no rule of the protocol is bent.
@@ -63,7 +63,7 @@ class Confirmations:
     """Counts who served which verified header.
 
     Args:
-        min_providers: how many of different names are needed; 1 confirms whatever is verified.
+        min_providers: how many different ones are needed; 1 confirms whatever is verified.
     """
 
     def __init__(self, min_providers: int = 1) -> None:

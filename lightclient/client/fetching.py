@@ -63,18 +63,21 @@ class Fetcher(Judging):
         )
 
     def require(self, min_providers: int) -> None:
-        """Confirm headers only once that many providers of different names served them.
+        """Confirm headers only once that many different providers served them.
+
+        URLs of one server are one provider, and so are transports of one name.
 
         Raises:
             ConfigError: fewer than 1, or than there are.
         """
-        names = len({provider.name for provider in self.providers})
+        voices = len({provider.voice for provider in self.providers})
         if min_providers < 1:
             raise ConfigError(f"min_providers is {min_providers}, where 1 is the least")
-        if min_providers > names and not self.has_pool:
+        if min_providers > voices and not self.has_pool:
             raise ConfigError(
                 f"min_providers is {min_providers}, but of different names there are no more than"
-                f" {names}: name more providers, or ask for fewer to agree"
+                f" {voices} (one server counts once): name more providers, or ask for fewer to"
+                " agree"
             )
         self.confirmations = Confirmations(min_providers)
 

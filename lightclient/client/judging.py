@@ -215,7 +215,7 @@ class Judging:
             self._blame(provider, penalty_of(verdict))
             _log_refusal(provider, value, verdict)
         self._note_signature_slot(provider, value, verdict)
-        return self.confirmations.confirm(provider.name, value, outcome)
+        return self.confirmations.confirm(provider.voice, value, outcome)
 
     async def _pass_on(self, outcomes: Sequence[Outcome]) -> None:
         """Deliver what was judged together at once.
@@ -237,11 +237,11 @@ class Judging:
             return
         slot = self.processor.network.slot_at_time_ms(self.clock())
         if verdict.rule is Rule.SIGNATURE_SLOT_IN_FUTURE:
-            self.future.note_future(provider.name, value.signature_slot, slot)
+            self.future.note_future(provider.voice, value.signature_slot, slot)
         elif verdict.kind is VerdictKind.ACCEPTED:
-            alone = self.future.note_present(provider.name, value.signature_slot, slot)
+            alone = self.future.note_present(provider.voice, value.signature_slot, slot)
             for item in self.providers:
-                if item.name in alone:
+                if item.voice in alone:
                     self._blame(item, UNVIABLE_FORK)
 
 

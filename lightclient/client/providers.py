@@ -83,6 +83,11 @@ class Provider:
         """The transport's safe name."""
         return self.transport.name
 
+    @property
+    def voice(self) -> str:
+        """Who speaks: two URLs of one server are one voice where agreement is counted."""
+        return getattr(self.transport, "server", self.name)
+
     def is_paused(self, now_ms: int) -> bool:
         """Whether to leave it alone now."""
         return self.has_asked_for_pause(now_ms) or self.wrong_network is not None

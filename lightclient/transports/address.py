@@ -52,6 +52,14 @@ class ProviderAddress:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     redactor: Redactor = field(repr=False)
 
+    @property
+    def server(self) -> str:
+        """Host and port."""
+        origin = origin_of(self.base_url)
+        assert origin is not None  # or there would be no address
+        _, host, port = origin
+        return f"{host.rstrip('.')}:{port}"
+
     def url(self, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
         """URL of an API path (``/eth/...``), with the user's own query kept."""
         asked = "&".join(f"{name}={quote(value, safe=',')}" for name, value in query)

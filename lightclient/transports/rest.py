@@ -131,6 +131,11 @@ class RestTransport:
         return self._address.name
 
     @property
+    def server(self) -> str:
+        """Host and port: whatever else their URLs have, providers that share them are one."""
+        return self._address.server
+
+    @property
     def redactor(self) -> Redactor:
         """Masks this provider's secrets in other text that will be shown."""
         return self._address.redactor

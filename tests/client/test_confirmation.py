@@ -15,6 +15,7 @@ from lightclient.sync import (
     Outcome,
 )
 from lightclient.testing import MockTransport
+from lightclient.transports.rest import RestTransport
 from tests.client.world import SLOTS_PER_EPOCH, SLOTS_PER_PERIOD, TickingWorld, World, until
 
 pytestmark = pytest.mark.anyio
@@ -171,6 +172,42 @@ def test_more_than_there_are_of_different_names_cannot_be_asked_for() -> None:
     for transports, needed in ((same, 2), ([world.provider("one")], 2), (same, 0)):
         with pytest.raises(ConfigError, match="min_providers"):
             world.client(*transports, min_providers=needed)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://provider.example/other/path",
+        "http://provider.example:80/?key=another",
+        "http://user:word@Provider.Example./",
+    ],
+)
+def test_two_urls_of_one_server_are_one_provider(url: str) -> None:
+    world = World(30)
+    servers = [RestTransport("http://provider.example/path"), RestTransport(url)]
+    with pytest.raises(ConfigError, match="one server counts once"):
+        world.client(*servers, min_providers=2)
+    world.client(*servers, RestTransport("http://provider.example:8080"), min_providers=2)
+
+
+async def test_a_header_is_not_confirmed_by_the_same_server_at_another_path() -> None:
+    world = World(3 * SLOTS_PER_PERIOD + 30)
+    one, two, three = (world.provider(name) for name in ("one", "two", "three"))
+    for same in (one, two):
+        same.server = "provider.example:443"  # type: ignore[attr-defined]
+    three.error = ProviderUnavailable("down", provider="three")
+    loop, _ = follower(world, one, two, three, needed=2)
+    await settle(world, loop)
+    await go_on(world, loop, 3)
+    assert loop._processor.optimistic_header is not None
+    trusted = world.chain.block_of_root(world.root())
+    assert trusted is not None
+    assert head(loop) == trusted.slot
+    three.error = None
+    await go_on(world, loop, 3)
+    confirmed = head(loop)
+    assert confirmed is not None
+    assert confirmed > trusted.slot
 
 
 async def test_the_client_tells_and_waits_for_confirmed_headers_only() -> None:

@@ -230,14 +230,16 @@ class DiscoveryService:
         read, turn_ms = 0, _now_ms()
         while True:
             now_ms = _now_ms()
+            # Before the tick: what came while this machine slept is not too late.
+            read += self._receive(socket, now_ms)
             if now_ms >= tick_at_ms:
                 tick_at_ms = now_ms + TICK_INTERVAL_MS
                 self._tick(now_ms)
+                socket.listen_together_unless(self._core.engine.expects)
                 await self._keep_record()
                 if now_ms >= self._save_at_ms:
                     self._save_at_ms = now_ms + SAVE_INTERVAL_MS
                     await self._save()
-            read += self._receive(socket, now_ms)
             self._tell(now_ms)
             self._send(socket)
             if read >= READS_PER_TURN:
@@ -276,6 +278,8 @@ class DiscoveryService:
 
     def _send(self, socket: UdpSocket) -> None:
         for data, address in self._core.datagrams():
+            if self._core.engine.expects(address):
+                socket.listen_apart(address)
             socket.send(data, address)
             self.figures.sent += 1
             self.figures.sent_bytes += len(data)

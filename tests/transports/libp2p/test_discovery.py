@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import select
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from lightclient.config import FAR_FUTURE_EPOCH, BlobParameters, network_by_name
 from lightclient.errors import ListenError
-from lightclient.transports.libp2p import supervision
+from lightclient.transports.libp2p import discovery, supervision
 from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.discovery import (
     LONGEST_PAUSE_MS,
@@ -22,6 +25,7 @@ from lightclient.transports.libp2p.discovery import (
 from lightclient.transports.libp2p.known_nodes import KnownNodes
 from lightclient.transports.libp2p.udp import UdpSocket
 from lightclient.wire.discv5.discovery import Discovery, ExternalAddress
+from lightclient.wire.discv5.requests import REQUEST_TIMEOUT_MS
 from lightclient.wire.enr import Address, NodeRecord, endpoint_entries, sign_record
 from lightclient.wire.fork_id import fork_entries, fork_id_of
 from lightclient.wire.rlp import Item
@@ -268,6 +272,55 @@ async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
             await service(1, udp_port=taken.port).run()
     finally:
         taken.close()
+
+
+@contextmanager
+def running_elsewhere(node: DiscoveryService) -> Iterator[None]:
+    """In a thread of its own, which goes on while ours sleeps."""
+    stopped = threading.Event()
+
+    async def run() -> None:
+        async with running(node):
+            await until(stopped.is_set, 120)
+
+    thread = threading.Thread(target=anyio.run, args=(run,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@BOTH
+async def test_an_answer_that_came_while_this_machine_slept_is_not_too_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[UdpSocket] = []
+    slept_ms = 0
+
+    def open_socket(address: str, port: int) -> UdpSocket:
+        opened.append(UdpSocket(address, port))
+        return opened[-1]
+
+    with running_elsewhere(boot := service(1)):
+        await until(lambda: b"eth2" in boot.record.entries)
+        monkeypatch.setattr(discovery, "UdpSocket", open_socket)
+        monkeypatch.setattr(
+            discovery, "_now_ms", lambda: int(anyio.current_time() * 1000) + slept_ms
+        )
+        async with running(node := service(2, [boot.record])):
+            await until(lambda: node.node_count)
+            await until(lambda: not node._core.engine.pending_count)
+            sent = node.figures.sent
+            node._core.look_up(bytes(32), int(anyio.current_time() * 1000))
+            await until(lambda: node.figures.sent > sent)
+            if node._core.engine.pending_count == 1:
+                # Nothing of ours runs until the answer is there.
+                assert select.select([opened[-1]._answers.readable], [], [], 60)[0]
+                slept_ms = REQUEST_TIMEOUT_MS + 500
+            await until(lambda: not node._core.engine.pending_count)
+            assert [entry.failures for entry in node._core.table] == [0]
 
 
 @BOTH

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import anyio
 import pytest
 
 from lightclient.transports.libp2p.udp import (
@@ -16,6 +18,7 @@ from lightclient.transports.libp2p.udp import (
     Doorkeeper,
     UdpSocket,
 )
+from lightclient.transports.libp2p.udp_answers import MAX_ANSWER_SOCKETS
 from lightclient.wire.discv5.packets import MAX_PACKET_SIZE
 from lightclient.wire.enr import Address
 
@@ -96,6 +99,124 @@ def test_a_closed_socket_says_so() -> None:
 def test_a_port_is_taken_once() -> None:
     with sockets("127.0.0.1") as (item,), pytest.raises(OSError, match=r"."):
         UdpSocket("127.0.0.1", item.port)
+
+
+# Answers apart ------------------------------------------------------------------------------------
+
+sorted_by_sender = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux sorts datagrams by sender between sockets"
+)
+
+
+def fill(source: UdpSocket, address: str, victim: UdpSocket) -> None:
+    """More than the kernel keeps; not longer than an answer, for which there were room otherwise."""
+    for _ in range(5000):
+        source.send(b"strange", (address, victim.port))
+
+
+def drained(item: UdpSocket) -> list[tuple[bytes, Address]]:
+    got: list[tuple[bytes, Address]] = []
+    while batch := item.receive():
+        got += batch
+    return got
+
+
+@sorted_by_sender
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_an_answer_arrives_while_strangers_fill_the_buffer(address: str) -> None:
+    with sockets(address, address, address) as (victim, node, stranger):
+        answer = (b"answer", (address, node.port))
+        fill(stranger, address, victim)
+        node.send(b"answer", (address, victim.port))
+        assert answer not in drained(victim), "the buffer was not full"
+
+        victim.listen_apart((address, node.port))
+        fill(stranger, address, victim)
+        node.send(b"answer", (address, victim.port))
+        assert victim.receive()[0] == answer
+        drained(victim)
+
+        victim.listen_together_unless(lambda _: False)
+        node.send(b"answer", (address, victim.port))
+        assert received(victim) == [answer]
+        fill(stranger, address, victim)
+        node.send(b"answer", (address, victim.port))
+        assert answer not in drained(victim)
+
+
+@sorted_by_sender
+def test_a_socket_for_both_families_hears_answers_apart_of_both() -> None:
+    with sockets("::", "127.0.0.1", "::1", "127.0.0.1") as (both, four, six, stranger):
+        for address, node in (("127.0.0.1", four), ("::1", six)):
+            both.listen_apart((address, node.port))
+            fill(stranger, "127.0.0.1", both)
+            node.send(b"answer", (address, both.port))
+            assert both.receive()[0] == (b"answer", (address, node.port))
+            drained(both)
+
+
+@sorted_by_sender
+def test_of_one_that_answers_without_end_few_are_read_at_once() -> None:
+    with sockets("127.0.0.1", "127.0.0.1", "127.0.0.1") as (victim, node, other):
+        victim.listen_apart(("127.0.0.1", node.port))
+        for _ in range(50):
+            node.send(b"again", ("127.0.0.1", victim.port))
+        other.send(b"other", ("127.0.0.1", victim.port))
+        assert [data for data, _ in victim.receive()] == [b"again"] * 4 + [b"other"]
+
+
+@sorted_by_sender
+def test_sockets_for_answers_are_bounded_and_given_back() -> None:
+    with sockets("127.0.0.1", "127.0.0.1") as (victim, node):
+        for port in range(20_000, 20_000 + 3 * MAX_ANSWER_SOCKETS):
+            victim.listen_apart(("127.0.0.1", port))
+        assert len(victim._answers) == MAX_ANSWER_SOCKETS
+        # Nobody is there: what the kernel says of that is no failure of ours.
+        for port in range(20_000, 20_000 + MAX_ANSWER_SOCKETS):
+            victim.send(b"question", ("127.0.0.1", port))
+        node.send(b"hello", ("127.0.0.1", victim.port))
+        assert received(victim) == [(b"hello", ("127.0.0.1", node.port))]
+        victim.listen_together_unless(lambda address: address[1] == 20_007)
+        assert len(victim._answers) == 1
+    gc.collect()
+
+
+def test_where_no_socket_for_an_answer_can_be_had_it_comes_with_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with sockets("127.0.0.1", "127.0.0.1") as (victim, node):
+        monkeypatch.setattr(victim._answers, "_connected", refuse)
+        for address in [("127.0.0.1", node.port), ("2600:1901::1", 9000), ("nowhere", 70_000)]:
+            victim.listen_apart(address)
+        assert len(victim._answers) == 0
+        node.send(b"answer", ("127.0.0.1", victim.port))
+        assert received(victim) == [(b"answer", ("127.0.0.1", node.port))]
+
+
+def refuse(_: object) -> object:
+    raise OSError(24, "Too many open files")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio", "asyncio"])
+async def test_waiting_ends_with_the_first_datagram_on_any_socket() -> None:
+    with sockets("127.0.0.1", "127.0.0.1", "127.0.0.1") as (victim, node, stranger):
+        victim.listen_apart(("127.0.0.1", node.port))
+        for sender in (node, stranger, node):
+            sender.send(b"x", ("127.0.0.1", victim.port))
+            with anyio.fail_after(30):
+                await victim.wait(60)
+            assert victim.receive() == [(b"x", ("127.0.0.1", sender.port))]
+
+
+def test_a_port_that_hears_answers_apart_is_still_taken_once() -> None:
+    with sockets("127.0.0.1", "127.0.0.1") as (item, node):
+        item.listen_apart(("127.0.0.1", node.port))
+        with pytest.raises(OSError, match=r"."):
+            UdpSocket("127.0.0.1", item.port)
+        port = item.port
+        item.close()
+        UdpSocket("127.0.0.1", port).close()
 
 
 # The doorkeeper -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ ends, so nothing needs to be cleaned up after a crash. Files that are not ours a
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from lightclient.errors import DataDirError
 
 LOCK_FILE: Final = "lightclient.lock"
 _MAX_OWNER_BYTES: Final = 20
+_NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 # Not through a link: what it points to would be overwritten.
 _OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 _ADVICE: Final = "mend that, or choose another one with --data-dir"
@@ -101,10 +103,14 @@ def _read_owner(descriptor: int) -> str:
 
 
 def _write_owner(descriptor: int) -> None:
-    """Only for the other process's message; raises OSError."""
+    """Only for the other process's message: without room there is none. Raises OSError."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.truncate(descriptor, 0)
-    os.write(descriptor, f" {os.getpid()}\n".encode())
+    try:
+        os.write(descriptor, f" {os.getpid()}\n".encode())
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
 
 
 if sys.platform == "win32":

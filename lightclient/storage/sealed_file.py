@@ -41,8 +41,9 @@ _SCHEMA: Final = (
     "CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 0), digest BLOB NOT NULL)",
 )
 # What SQLite says of its surroundings rather than of the file (result codes without extensions):
-# PERM, BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL, NOLFS, AUTH.
-_OUTSIDE: Final = frozenset({3, 5, 6, 7, 9, 10, 13, 14, 15, 22, 23})
+# PERM, BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, CANTOPEN, PROTOCOL, NOLFS, AUTH.
+_OUTSIDE: Final = frozenset({3, 5, 6, 7, 9, 10, 14, 15, 22, 23})
+_FULL: Final = 13
 _READ_ONLY: Final = 8
 _NOT_SAID: Final = 1
 
@@ -57,6 +58,10 @@ class NewerSchema(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(f"schema {version}")
         self.version = version
+
+
+class FullDisk(DataDirError):
+    """There is no room now; what was written before is whole, and can be read."""
 
 
 class SealedFile:
@@ -116,6 +121,7 @@ class SealedFile:
 
         Raises:
             DamagedFile, DataDirError: as :meth:`write`, which is what this does: nothing, durably.
+            FullDisk: there is no room for that now.
         """
         with self._explained():
             connection = self._connection or self._open()
@@ -279,6 +285,8 @@ class SealedFile:
         code = getattr(error, "sqlite_errorcode", _NOT_SAID) & 0xFF
         # A damaged header can also look read-only; then the file itself can still be written.
         is_outside = code in _OUTSIDE or (code == _READ_ONLY and not self._can_be_opened())
+        if code == _FULL:
+            return FullDisk(f"{self.path}: {error}; make room")
         if is_outside:
             return DataDirError(f"{self.path}: {error}")
         return DamagedFile(f"SQLite finds it damaged: {error}")

@@ -21,7 +21,7 @@ from lightclient.config.network import Network
 from lightclient.errors import DataDirError, DecodeError
 from lightclient.protocol import SignatureVerifier
 from lightclient.storage.data_directory import DataDirectory
-from lightclient.storage.sealed_file import DamagedFile, NewerSchema, SealedFile
+from lightclient.storage.sealed_file import DamagedFile, FullDisk, NewerSchema, SealedFile
 from lightclient.storage.state import (
     SCHEMA_VERSION,
     NetworkIdentity,
@@ -102,7 +102,8 @@ class StateDirectory(DataDirectory):
                 return None
             summary = decode_summary(parts)
             self._refuse_another_network(summary, network)
-            self._file.check_writing()
+            with suppress(FullDisk):  # it is read all the same, and the first save will tell
+                self._file.check_writing()
             if summary.trusted_block_root != trusted_block_root:
                 self._is_anothers = True
                 _log_another_root(summary, trusted_block_root)

@@ -138,9 +138,9 @@ def test_a_directory_that_cannot_be_written_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("function", "number"), [("_lock", errno.ENOLCK), ("_write_owner", errno.ENOSPC)]
+    ("function", "number"), [("_lock", errno.ENOLCK), ("_write_owner", errno.EIO)]
 )
-def test_a_file_system_without_locks_or_space_is_not_called_a_second_process(
+def test_a_file_system_without_locks_or_that_fails_is_not_called_a_second_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
 ) -> None:
     def fail(descriptor: int) -> None:
@@ -153,6 +153,22 @@ def test_a_file_system_without_locks_or_space_is_not_called_a_second_process(
     monkeypatch.undo()
     with DataDirectory(tmp_path):
         pass
+
+
+def test_a_full_disk_keeps_nobody_from_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "write", fail)
+        directory = DataDirectory(tmp_path).__enter__()
+    try:
+        with pytest.raises(DataDirError, match="by another process; stop"):
+            DataDirectory(tmp_path).__enter__()
+    finally:
+        directory.release()
 
 
 def test_an_unreadable_owner_is_left_out(tmp_path: Path) -> None:

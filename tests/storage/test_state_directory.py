@@ -19,6 +19,7 @@ from lightclient.containers import LightClientHeader, LightClientUpdate, SyncCom
 from lightclient.errors import DataDirError
 from lightclient.protocol import LightClientStore
 from lightclient.storage import StoredState
+from lightclient.storage.sealed_file import FullDisk, SealedFile
 from lightclient.storage.state import encode_state
 from lightclient.sync import StoreProofs
 from tests.storage.directories import load, opened, rewrite, set_aside
@@ -149,14 +150,7 @@ def test_a_full_disk_fails_the_save_and_keeps_what_was_saved(tmp_path: Path) -> 
         pytest.skip("needs the right to mount")
     with _tiny_disk(tmp_path, 120) as disk, opened(disk) as directory:
         directory.save(newest())
-        (disk / "hog").write_bytes(b"")
-        with (disk / "hog").open("r+b", buffering=0) as hog:
-            written = 1
-            while written:
-                try:
-                    written = hog.write(b"x" * 1024) or 0
-                except OSError:
-                    written = 0
+        _fill(disk)
         for state in states()[1:4]:
             with pytest.raises(DataDirError, match=r"full|I/O error"):
                 directory.save(state)
@@ -164,6 +158,34 @@ def test_a_full_disk_fails_the_save_and_keeps_what_was_saved(tmp_path: Path) -> 
         directory.save(states()[3])
         assert same(directory.load(network(), ROOT, verifier()), states()[3])
         assert set_aside(disk) == []
+
+
+def test_a_restart_on_a_full_disk_goes_on_from_what_was_saved(tmp_path: Path) -> None:
+    if not _can_mount():
+        pytest.skip("needs the right to mount")
+    with _tiny_disk(tmp_path, 120) as disk:
+        with opened(disk) as directory:
+            directory.save(states()[3])
+        _fill(disk)
+        with opened(disk) as directory:
+            assert same(directory.load(network(), ROOT, verifier()), states()[3])
+            with pytest.raises(DataDirError, match=r"full|I/O error"):
+                directory.save(newest())
+            (disk / "hog").unlink()
+            directory.save(newest())
+        assert same(load(disk), newest())
+        assert set_aside(disk) == []
+
+
+def test_a_state_is_loaded_though_sqlite_finds_no_room_to_write(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: SealedFile) -> None:
+        raise FullDisk("no room")
+
+    monkeypatch.setattr(SealedFile, "check_writing", full)
+    assert same(load(saved), newest())
+    assert set_aside(saved) == []
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
@@ -215,6 +237,17 @@ def _tiny_disk(path: Path, kibibytes: int) -> Iterator[Path]:
     disk.mkdir()
     with _mounted(disk, "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs"):
         yield disk
+
+
+def _fill(disk: Path) -> None:
+    """Leave not a byte of room."""
+    with (disk / "hog").open("wb", buffering=0) as hog:
+        written = 1
+        while written:
+            try:
+                written = hog.write(b"x" * 1024) or 0
+            except OSError:
+                written = 0
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from lightclient.transports.base import Transport
 from lightclient.transports.rest import RestTransport
 from tests.client.world import SLOTS_PER_PERIOD, World
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 PERIODS = 4
 SLOT = PERIODS * SLOTS_PER_PERIOD + 30
 
@@ -61,7 +61,7 @@ async def served(world: World, *habits: ServerHabits) -> AsyncIterator[list[Rest
         for index in range(len(habits)):
             await tasks.start(run, index)
         try:
-            yield [RestTransport(url, timeout=5) for url in urls]
+            yield [RestTransport(url, timeout=60) for url in urls]
         finally:
             stopped.set()
 

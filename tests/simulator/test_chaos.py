@@ -18,6 +18,7 @@ from lightclient.simulator.chaos import Part, Witness, cast_from_seed
 from lightclient.simulator.faults import FAULTS, FaultSet, fault_names
 from lightclient.simulator.in_process import FaultyTransport
 from lightclient.simulator.server import grow
+from tests.client.virtual import anyio_backend  # noqa: F401 - a fixture
 
 SLOT_MS = 100
 HEAD_SLOT = 700
@@ -65,7 +66,7 @@ def test_the_dishonest_committee_is_in_no_cast() -> None:
 
 
 @pytest.mark.anyio
-async def test_acts_follow_each_other_in_the_faults_of_a_server() -> None:
+async def test_acts_follow_each_other_in_the_faults_of_a_server() -> None:  # in virtual time
     part = cast_from_seed(3, honest=0, seconds=0.4, act_seconds=(0.1, 0.15))[0]
     faults = FaultSet()
     seen: list[tuple[str, ...]] = []
@@ -113,6 +114,11 @@ async def play(cast: tuple[Part, ...], *, deadline: float) -> tuple[Witness, Syn
     def slots_behind() -> int | None:
         return witness.slots_behind(client.optimistic_header())
 
+    def is_there() -> bool:
+        behind = slots_behind()
+        # By the clock, which may be far ahead of a chain that had no turn to grow.
+        return behind is not None and behind <= 4 and client.status.state is SyncState.SYNCED
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(grow, chain)
         for part in cast:
@@ -122,7 +128,7 @@ async def play(cast: tuple[Part, ...], *, deadline: float) -> tuple[Witness, Syn
             async with client:
                 await anyio.sleep(SECONDS)
                 with anyio.move_on_after(deadline):
-                    while (behind := slots_behind()) is None or behind > 4:  # noqa: ASYNC110
+                    while not is_there():  # noqa: ASYNC110
                         await anyio.sleep(0.05)
                 behind, state = slots_behind(), client.status.state
         except LightClientError:
@@ -140,7 +146,7 @@ def _see(witness: Witness, header: object) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_one_honest_provider_of_five_is_enough(seed: int) -> None:
     cast = cast_from_seed(seed, honest=1, seconds=SECONDS, act_seconds=(0.2, 0.5))
-    witness, state, behind = anyio.run(lambda: play(cast, deadline=20))
+    witness, state, behind = anyio.run(lambda: play(cast, deadline=60))
     assert witness.false_headers == []
     assert state is SyncState.SYNCED
     assert behind is not None

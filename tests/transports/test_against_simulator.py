@@ -167,7 +167,7 @@ async def test_new_blocks_are_pushed(habits: ServerHabits) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(grow)
             kinds: set[str] = set()
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while len(kinds) < 2:
                     update = await anext(updates)
                     kinds.add(update.kind.value)

@@ -404,7 +404,7 @@ async def test_one_that_drips_is_given_up_in_time_and_the_others_are_heard(
 ) -> None:
     async def drip(_heard: Heard, stream: anyio.abc.SocketStream) -> None:
         await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        for _ in range(100):
+        for _ in range(900):
             await stream.send(b" ")
             await anyio.sleep(0.1)
 
@@ -415,10 +415,11 @@ async def test_one_that_drips_is_given_up_in_time_and_the_others_are_heard(
         )
 
     async with serving(drip) as slow, serving(good) as one, serving(good) as two:
-        services = [CheckpointService(s.url, timeout=0.5) for s in (slow, one, two)]
+        waits = ((slow, 0.5), (one, 60.0), (two, 60.0))
+        services = [CheckpointService(s.url, timeout=seconds) for s, seconds in waits]
         start = time.monotonic()
         statements, decision = await ask_for_checkpoint(services, minimal_network, 2, NOW)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
     assert decision.checkpoint is not None
     assert standings(decision) == ["unreachable", "agrees", "agrees"]
     assert "within 0.5 s" in statements[0].reason

@@ -91,7 +91,7 @@ async def test_an_answer_that_drips_ends_with_the_total_deadline(
     minimal_network: Network, body: bytes
 ) -> None:
     async with serving(says(response(body), pause=0.05, step=1)) as server:
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             error = await refusal(server.url, minimal_network, timeout=0.4)
     assert isinstance(error, ProviderUnavailable)
     assert "no complete answer within 0.4 s" in str(error)
@@ -100,8 +100,8 @@ async def test_an_answer_that_drips_ends_with_the_total_deadline(
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\n", response(content_length="90")])
 async def test_a_server_that_falls_silent_is_left(minimal_network: Network, sent: bytes) -> None:
     async with serving(says(sent + b"", pause=30.0) if sent else _mute) as server:
-        with anyio.fail_after(5):
-            error = await refusal(server.url, minimal_network, idle_timeout=0.2, timeout=4)
+        with anyio.fail_after(60):
+            error = await refusal(server.url, minimal_network, idle_timeout=0.2, timeout=60)
     assert isinstance(error, ProviderUnavailable)
     assert "silent for too long" in str(error)
 
@@ -164,7 +164,7 @@ async def test_a_stated_length_beyond_the_bound_is_refused_unread(
     minimal_network: Network,
 ) -> None:
     async with serving(says(response(content_length="9" * 15), pause=30.0)) as server:
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             error = await refusal(server.url, minimal_network)
     assert isinstance(error, MalformedAnswer)
     assert "too long: 999999999999999 bytes" in str(error)
@@ -178,7 +178,7 @@ async def _endless(_: Heard, stream: SocketStream) -> None:
 
 async def test_an_endless_body_is_left_at_its_bound(minimal_network: Network) -> None:
     async with serving(_endless) as server:
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             error = await refusal(server.url, minimal_network)
     assert isinstance(error, MalformedAnswer)
     assert "too long: more than" in str(error)

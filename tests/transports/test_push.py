@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import anyio
 import httpx
@@ -176,6 +177,8 @@ async def over_tcp(
 ) -> tuple[list[LightClientObject], TransportError | None]:
     async with serving(script) as server:
         transport = RestTransport(server.url, **options)  # type: ignore[arg-type]
+        timeouts = transport._fetcher._timeouts
+        transport._fetcher._timeouts = replace(timeouts, connect=60.0)  # on a busy machine
         await transport.open(network)
         updates, error = await collected(transport)
         await transport.aclose()
@@ -195,7 +198,7 @@ async def test_a_stream_may_last_longer_than_any_request(
 ) -> None:
     body = stream_of(values)
     script = drips(body, step=len(body) // 8, pause=0.05)
-    updates, _ = await over_tcp(script, minimal_network, timeout=0.1, event_idle_timeout=5)
+    updates, _ = await over_tcp(script, minimal_network, timeout=0.1, event_idle_timeout=60)
     assert updates == values
 
 
@@ -203,7 +206,7 @@ async def test_a_silent_stream_counts_as_dead(
     minimal_network: Network, values: list[LightClientObject]
 ) -> None:
     script = drips(stream_of(values) + b" ", step=10_000_000, pause=30)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         updates, error = await over_tcp(script, minimal_network, event_idle_timeout=0.2)
     assert updates == values
     assert isinstance(error, ProviderUnavailable)
@@ -241,7 +244,7 @@ async def test_a_stream_that_is_left_early_is_closed(
         updates = transport.stream_updates()
         assert await anext(updates) == values[0]
         await updates.aclose()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await ended.wait()
         await transport.aclose()
 
@@ -249,10 +252,11 @@ async def test_a_stream_that_is_left_early_is_closed(
 async def test_a_listener_that_is_cancelled_leaves_no_connection(
     minimal_network: Network, values: list[LightClientObject]
 ) -> None:
-    ended = anyio.Event()
+    begun, ended = anyio.Event(), anyio.Event()
 
     async def script(_: Heard, stream: SocketStream) -> None:
         await stream.send(HEAD)
+        begun.set()
         try:
             await stream.receive()
         finally:
@@ -261,9 +265,12 @@ async def test_a_listener_that_is_cancelled_leaves_no_connection(
     async with serving(script) as server:
         transport = RestTransport(server.url)
         await transport.open(minimal_network)
-        with anyio.move_on_after(0.2):
-            await collected(transport)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(collected, transport)
+                await begun.wait()
+                await anyio.sleep(0.05)  # it may have begun to read, or not
+                tasks.cancel_scope.cancel()
             await ended.wait()
         await transport.aclose()
 

@@ -41,6 +41,9 @@ NEGOTIATION_SECONDS: Final = 5.0
 STREAMS_PER_SECOND: Final = 30
 STREAM_BURST: Final = 128
 """Streams that a peer may open; who asks us all that we may be asked needs half as many."""
+STREAMS_PER_SECOND_OF_ALL: Final = 100
+STREAM_BURST_OF_ALL: Final = 1000
+"""Streams of all peers together: each costs some 3 ms, whatever is said on it."""
 _CLOSE_SECONDS: Final = 2.0
 
 
@@ -123,6 +126,7 @@ class Switchboard:
         self._budget = ReceiveBudget()
         self._traffic = traffic or Traffic()
         self._nursery: trio.Nursery | None = None
+        self._pace_of_all: Pace | None = None
 
     @property
     def public_key(self) -> bytes:
@@ -148,6 +152,7 @@ class Switchboard:
         Tells the port once it listens (0 if it does not). Raises OSError if it cannot.
         """
         listeners = [] if host is None else await _listen(host, port)
+        self._pace_of_all = Pace(STREAMS_PER_SECOND_OF_ALL, STREAM_BURST_OF_ALL)
         try:
             async with trio.open_nursery() as self._nursery:
                 bound = listeners[0].socket.getsockname()[1] if listeners else 0
@@ -281,6 +286,9 @@ class Switchboard:
             except Exception:  # noqa: BLE001 - whatever it is, the connection has ended
                 nursery.cancel_scope.cancel()
                 return
+            if self._pace_of_all is not None:
+                # In turn: each connection waits for one stream at a time.
+                await self._pace_of_all.wait()
             stream = Stream(muxed, connection.peer_id)
             nursery.start_soon(self._serve, connection, stream)
 

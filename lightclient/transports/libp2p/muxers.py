@@ -31,7 +31,8 @@ MUXERS: Final = (YAMUX, MPLEX)
 MAX_STREAMS: Final = 64
 """Streams that a connection may have at once; two gossip streams and a few requests are usual."""
 MAX_WINDOW: Final = 2**20
-"""Bytes that a stream of yamux may send ahead of its reader; 256 KB at first. As it comes, 16 MiB."""
+"""Bytes that a stream of yamux may send ahead of its reader, after 256 KB at first; as it comes,
+16 MiB."""
 MAX_BUFFERED: Final = 16 * 2**20
 """Bytes of a connection that nobody has read yet: many streams may be read late, by chance."""
 MAX_BUFFERED_IN_ALL: Final = 48 * 2**20

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import trio
@@ -17,7 +17,7 @@ import trio
 from lightclient.config import Network
 from lightclient.containers import LightClientObject, encode_ssz
 from lightclient.errors import DecodeError
-from lightclient.transports.libp2p.limits import RateLimiter
+from lightclient.transports.libp2p.limits import RateLimiter, Ration
 from lightclient.transports.libp2p.served import LightClientData
 from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.wire.messages import MAX_REQUEST_LIGHT_CLIENT_UPDATES, Metadata, Status
@@ -65,11 +65,16 @@ ANSWER_SECONDS: Final = 30.0
 
 
 class _Refusal(Exception):
-    """An answer that is an error."""
+    """An answer that is an error.
 
-    def __init__(self, code: int, message: str) -> None:
+    Args:
+        is_in_vain: for how the request was made, not for what it asks.
+    """
+
+    def __init__(self, code: int, message: str, *, is_in_vain: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.is_in_vain = is_in_vain
 
 
 @dataclass(slots=True)
@@ -96,6 +101,7 @@ class Responder:
         on_status: awaited with a peer's status. on_goodbye: called with a peer's reason.
         on_offence: called with a peer, what it did that no honest one does, and whether that can be
             nothing but malice.
+        ration: what all peers together may ask for.
     """
 
     network: Network
@@ -105,6 +111,7 @@ class Responder:
     on_status: Callable[[str, Status], Awaitable[None]]
     on_goodbye: Callable[[str, int], None]
     on_offence: Callable[[str, str, bool], None] = lambda *_: None
+    ration: Ration = field(default_factory=Ration)
 
     async def serve(self, client: Client, protocol_id: str, stream: Stream) -> None:
         """Answer the request on a stream. Raises StreamBroken, trio.TooSlowError."""
@@ -123,7 +130,7 @@ class Responder:
             with trio.fail_after(REQUEST_SECONDS):
                 request = await _read_request(protocol, stream)
             self._check_rate(client, protocol, request)
-            client.in_vain = 0
+            request = self._rationed(protocol, request, stream.peer_id)
             made = self._chunks(protocol, request, stream.peer_id)
             with trio.fail_after(ANSWER_SECONDS):
                 async with aclosing(made) as chunks:
@@ -132,7 +139,7 @@ class Responder:
             self._note_in_vain(client, stream.peer_id)
             await _send_error(stream, ResultCode.INVALID_REQUEST, str(error))
         except _Refusal as refusal:
-            if refusal.code == RATE_LIMITED:
+            if refusal.is_in_vain:
                 self._note_in_vain(client, stream.peer_id)
             await _send_error(stream, refusal.code, str(refusal))
         except (StreamBroken, trio.TooSlowError):
@@ -150,11 +157,21 @@ class Responder:
 
     @staticmethod
     def _check_rate(client: Client, protocol: Protocol, request: Any) -> None:
-        tokens = 1
-        if protocol is LIGHT_CLIENT_UPDATES_BY_RANGE_1:
-            tokens = min(max(request.count, 1), MAX_REQUEST_LIGHT_CLIENT_UPDATES)
+        tokens = _tokens(protocol, request)
         if not client.limiter.take(protocol.name, trio.current_time(), tokens):
-            raise _Refusal(RATE_LIMITED, "asked too often")
+            raise _Refusal(RATE_LIMITED, "asked too often", is_in_vain=True)
+        client.in_vain = 0
+
+    def _rationed(self, protocol: Protocol, request: Any, peer_id: str) -> Any:
+        """As much of a request as there is for this peer while others ask, too."""
+        if protocol.kind is None or self.light_client is None:
+            return request
+        tokens = _tokens(protocol, request)
+        granted = self.ration.take(protocol.name, peer_id, trio.current_time(), tokens)
+        if not granted:
+            # Nothing that is the peer's fault, however often it happens.
+            raise _Refusal(RATE_LIMITED, "asked too often by all peers together")
+        return request if granted == tokens else replace(request, count=granted)
 
     async def _chunks(
         self, protocol: Protocol, request: Any, peer_id: str
@@ -205,6 +222,14 @@ class Responder:
     def _digest(self, value: LightClientObject) -> bytes:
         epoch = self.network.compute_epoch_at_slot(value.main_header.beacon.slot)
         return self.network.compute_fork_digest(epoch)
+
+
+def _tokens(protocol: Protocol, request: Any) -> int:
+    """What a request costs: one, or one an item."""
+    if protocol is LIGHT_CLIENT_UPDATES_BY_RANGE_1:
+        count: int = request.count
+        return min(max(count, 1), MAX_REQUEST_LIGHT_CLIENT_UPDATES)
+    return 1
 
 
 async def _read_request(protocol: Protocol, stream: Stream) -> Any:

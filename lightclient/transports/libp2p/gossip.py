@@ -111,12 +111,12 @@ class Gossip:
 
     # To a peer ----------------------------------------------------------------------------------
 
-    def attach(self, peer: str) -> None:
+    def attach(self, peer: str, *, is_outbound: bool = False) -> None:
         """A peer is connected: from now on it counts, and what is for it is kept."""
         queue, outgoing = trio.open_memory_channel[GossipRPC](QUEUED_RPCS)
         self._queues[peer] = (queue, outgoing)
         self._paces[peer] = Pace(RPCS_PER_SECOND, RPC_BURST)
-        self.router.add_peer(peer)
+        self.router.add_peer(peer, is_outbound=is_outbound)
         self._flush()
 
     def detach(self, peer: str) -> None:

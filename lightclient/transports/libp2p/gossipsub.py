@@ -27,6 +27,8 @@ MESHSUB: Final = ("/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0")
 MESH: Final = 8
 MESH_LOW: Final = 6
 MESH_HIGH: Final = 12
+MESH_OUTBOUND: Final = 2
+"""D_out of gossipsub 1.1: peers that we dialled; who comes to us cannot be all whom we hear."""
 LAZY: Final = 6
 HEARTBEAT_SECONDS: Final = 0.7
 HISTORY: Final = 6
@@ -68,6 +70,7 @@ class Arrival:
 class _Peer:
     """What a peer told, and what it may still cost us in this heartbeat."""
 
+    is_outbound: bool = False
     topics: set[str] = field(default_factory=set)
     do_not_want: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     sent_again: dict[bytes, int] = field(default_factory=dict)
@@ -125,10 +128,10 @@ class Router:
         """The peers that said they listen to ``topic``."""
         return [name for name, peer in self._peers.items() if topic in peer.topics]
 
-    def add_peer(self, name: str) -> None:
-        """A peer can be talked to; it is told what we listen to."""
+    def add_peer(self, name: str, *, is_outbound: bool = False) -> None:
+        """A peer can be talked to, whom we dialled or not; it is told what we listen to."""
         if name not in self._peers:
-            self._peers[name] = _Peer()
+            self._peers[name] = _Peer(is_outbound)
             self._to(name).subscriptions += [(topic, True) for topic in sorted(self._mesh)]
 
     def remove_peer(self, name: str) -> None:
@@ -229,7 +232,7 @@ class Router:
         if self._back_off.get((name, topic), 0.0) > now + HEARTBEAT_SECONDS:
             self.offences.append((name, "asked into the mesh before its time", False))
             self._prune(name, topic, now, _BACK_OFF)
-        elif len(mesh) >= MESH_HIGH:
+        elif len(mesh) >= MESH_HIGH and not peer.is_outbound:
             self._prune(name, topic, now, _BACK_OFF)
         else:
             peer.topics.add(topic)
@@ -314,22 +317,43 @@ class Router:
             if len(mesh) < MESH_LOW:
                 self._fill(topic, now)
             elif len(mesh) > MESH_HIGH:
-                for name in self._choose(sorted(mesh), len(mesh) - MESH):
-                    mesh.discard(name)
-                    self._prune(name, topic, now, _BACK_OFF)
+                self._cut(topic, now)
+            self._keep_outbound(topic, now)
             self._tell_ids(topic)
         self._forget(now)
 
     def _fill(self, topic: str, now: float) -> None:
+        self._ask_in(topic, self._candidates(topic, now), MESH - len(self._mesh[topic]))
+
+    def _candidates(self, topic: str, now: float) -> list[str]:
+        """Who may be asked into the mesh now."""
         mesh = self._mesh[topic]
-        candidates = [
+        return [
             name
             for name in self.peers_of(topic)
             if name not in mesh and self._back_off.get((name, topic), 0.0) <= now
         ]
-        for name in self._choose(candidates, min(MESH - len(mesh), len(candidates))):
-            mesh.add(name)
+
+    def _ask_in(self, topic: str, candidates: Sequence[str], count: int) -> None:
+        for name in self._choose(candidates, min(count, len(candidates))):
+            self._mesh[topic].add(name)
             self._to(name).graft.append(topic)
+
+    def _outbound(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self._peers[name].is_outbound]
+
+    def _cut(self, topic: str, now: float) -> None:
+        """Make the mesh smaller, but not by those that we need of whom we dialled."""
+        mesh = self._mesh[topic]
+        ours = self._outbound(sorted(mesh))
+        kept = set(self._choose(ours, min(MESH_OUTBOUND, len(ours))))
+        for name in self._choose(sorted(mesh - kept), len(mesh) - MESH):
+            mesh.discard(name)
+            self._prune(name, topic, now, _BACK_OFF)
+
+    def _keep_outbound(self, topic: str, now: float) -> None:
+        missing = max(MESH_OUTBOUND - len(self._outbound(self._mesh[topic])), 0)
+        self._ask_in(topic, self._outbound(self._candidates(topic, now)), missing)
 
     def _tell_ids(self, topic: str) -> None:
         ids = [

@@ -310,7 +310,7 @@ class Node:
             if peer is not None:
                 await say_goodbye(connection, peer, self._network)
             return
-        self._gossip.attach(connection.peer_id)
+        self._gossip.attach(connection.peer_id, is_outbound=connection.is_outbound)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._gossip.talk, connection)

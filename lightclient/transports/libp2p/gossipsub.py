@@ -327,12 +327,8 @@ class Router:
 
     def _candidates(self, topic: str, now: float) -> list[str]:
         """Who may be asked into the mesh now."""
-        mesh = self._mesh[topic]
-        return [
-            name
-            for name in self.peers_of(topic)
-            if name not in mesh and self._back_off.get((name, topic), 0.0) <= now
-        ]
+        others = [name for name in self.peers_of(topic) if name not in self._mesh[topic]]
+        return [name for name in others if self._back_off.get((name, topic), 0.0) <= now]
 
     def _ask_in(self, topic: str, candidates: Sequence[str], count: int) -> None:
         for name in self._choose(candidates, min(count, len(candidates))):

@@ -1,8 +1,8 @@
 """How often a peer may ask, and all of them together, and how often we ask a peer. Sans-I/O.
 
-Peers get token buckets, and fair shares of one for all where that runs short. Our own pace stays below what Lodestar, the strictest of the servers that
-disconnect, tolerates, however a server counts. Lighthouse allows less, and says so: it is then
-asked less.
+Peers get token buckets, and fair shares of one for all where that runs short. Our own pace stays
+below what Lodestar, the strictest of the servers that disconnect, tolerates, however a server
+counts. Lighthouse allows less, and says so: it is then asked less.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from lightclient.transports.libp2p import connections
 from lightclient.transports.libp2p.limits import (
     MAX_DEBTORS,
     MOST_WHEN_SHORT,
-    QUOTAS,
     QUOTAS_OF_ALL,
     Quota,
     RateLimiter,
@@ -36,6 +35,7 @@ from tests.transports.libp2p.world import make_node, running
 pytestmark = pytest.mark.anyio
 
 NAMES = tuple(QUOTAS_OF_ALL)
+UPDATES = LIGHT_CLIENT_UPDATES_BY_RANGE_1.name
 
 
 def had_by_a_crowd(name: str, seconds: int, tokens: int) -> tuple[int, list[bool]]:
@@ -67,7 +67,7 @@ def test_a_crowd_within_its_quotas_is_held_to_one_for_all(name: str, tokens: int
 def test_a_dozen_honest_peers_never_notice(name: str) -> None:
     """Each asks for a bootstrap and a history, and for the newest updates twice a slot."""
     ration = Ration()
-    tokens = 128 if name == LIGHT_CLIENT_UPDATES_BY_RANGE_1.name else 1
+    tokens = 128 if name == UPDATES else 1
     for slot in range(100):
         for peer in range(12):
             if tokens == 1 or (slot == 10 * peer and tokens > 1):
@@ -75,11 +75,11 @@ def test_a_dozen_honest_peers_never_notice(name: str) -> None:
 
 
 def test_a_history_is_given_in_part_where_many_ask_for_theirs() -> None:
-    name, ration = LIGHT_CLIENT_UPDATES_BY_RANGE_1.name, Ration()
-    given = [ration.take(name, f"peer {number}", 1.0, 128) for number in range(40)]
+    ration = Ration()
+    given = [ration.take(UPDATES, f"peer {number}", 1.0, 128) for number in range(40)]
     assert given == [128] * 2 + [MOST_WHEN_SHORT] * 38
-    assert ration.take(name, "peer 5", 2.0, 128) == 0
-    assert ration.take(name, "peer 40", 2.0, 128) == MOST_WHEN_SHORT
+    assert ration.take(UPDATES, "peer 5", 2.0, 128) == 0
+    assert ration.take(UPDATES, "peer 40", 2.0, 128) == MOST_WHEN_SHORT
 
 
 def test_identities_that_cost_nothing_do_not_grow_what_is_remembered() -> None:

@@ -14,12 +14,7 @@ from statistics import median
 from time import perf_counter
 
 from benchmarks.figures import Figure, figure
-from benchmarks.history import (
-    HistoryMaker,
-    finality_update_of,
-    history_network,
-    optimistic_update_of,
-)
+from benchmarks.history import HistoryMaker, history_network
 from benchmarks.scale import REFERENCE_MS, BareCheck
 from lightclient.bls import Backend, available_backends
 from lightclient.config import DATA_FORMATS, DataFormat, Network
@@ -42,6 +37,10 @@ from lightclient.protocol import (
     process_validated_update,
     signing_committee,
     validate_all_but_signature,
+)
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
 )
 from lightclient.sync import Processor
 
@@ -83,8 +82,8 @@ def chain_of(
         bootstrap.header.beacon.hash_tree_root(),
         encode_ssz(bootstrap),
         tuple(map(encode_ssz, made)),
-        tuple(encode_ssz(finality_update_of(update)) for update in followed),
-        tuple(encode_ssz(optimistic_update_of(update)) for update in followed),
+        tuple(encode_ssz(create_light_client_finality_update(update)) for update in followed),
+        tuple(encode_ssz(create_light_client_optimistic_update(update)) for update in followed),
         network.slot_start_ms(followed[-1].signature_slot) + 10**9,
     )
 

@@ -21,9 +21,7 @@ from lightclient.containers import (
     BeaconBlockHeader,
     ExecutionPayloadHeader,
     LightClientBootstrap,
-    LightClientFinalityUpdate,
     LightClientHeader,
-    LightClientOptimisticUpdate,
     LightClientUpdate,
     SyncAggregate,
     SyncCommittee,
@@ -186,27 +184,6 @@ class HistoryMaker:
         if execution is not None:
             return LightClientHeader(data_format, beacon, execution, branch)
         return LightClientHeader(data_format, beacon, None, branch, block_hash)
-
-
-def finality_update_of(update: LightClientUpdate) -> LightClientFinalityUpdate:
-    """The same news without the committee."""
-    return LightClientFinalityUpdate(
-        update.data_format,
-        update.attested_header,
-        update.finalized_header,
-        update.finality_branch,
-        update.sync_aggregate,
-        update.signature_slot,
-    )
-
-
-def optimistic_update_of(
-    update: LightClientUpdate | LightClientFinalityUpdate,
-) -> LightClientOptimisticUpdate:
-    """The same news without committee and finality."""
-    return LightClientOptimisticUpdate(
-        update.data_format, update.attested_header, update.sync_aggregate, update.signature_slot
-    )
 
 
 def update_chunk(data: bytes, slot: int, network: Network) -> bytes:

@@ -144,12 +144,8 @@ def stored_history(periods: int, preset: str = "mainnet", seed: int = 0) -> Stor
 
 def _write(folder: Path, periods: int, preset: str, seed: int) -> None:
     # Here, because whoever only reads a history should not load what makes one.
-    from benchmarks.history import (
-        HistoryMaker,
-        finality_update_of,
-        history_network,
-        update_chunk,
-    )
+    from benchmarks.history import HistoryMaker, history_network, update_chunk
+    from lightclient.protocol.excerpts import create_light_client_finality_update
     from lightclient.simulator import config_mapping
 
     network = history_network(periods + 1, preset=preset, seed=seed)
@@ -163,7 +159,7 @@ def _write(folder: Path, periods: int, preset: str, seed: int) -> None:
     head_slot = 0
     with (folder / "head.ssz").open("wb") as file:
         for number in range(1, _HEAD_SLOTS + 1):
-            finality = finality_update_of(maker.update(periods, number))
+            finality = create_light_client_finality_update(maker.update(periods, number))
             head_slot = finality.signature_slot
             chunk = update_chunk(
                 encode_ssz(finality), finality.attested_header.beacon.slot, network

@@ -1,8 +1,9 @@
 """Making light client data from beacon states and blocks: what a full node does for light clients.
 
-The functions of every fork's ``light-client/full-node.md`` under their names. States and blocks are
-remerkleable views from ``lightclient.beacon``; what comes out are the light client's own objects.
-The only part of the protocol that needs ``beacon``, hence not imported with the rest of it.
+The functions of every fork's ``light-client/full-node.md`` under their names; those that need no
+state are in ``excerpts``. States and blocks are remerkleable views from ``lightclient.beacon``;
+what comes out are the light client's own objects. The only part of the protocol that needs
+``beacon``, hence not imported with the rest of it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from lightclient.config.network import GENESIS_SLOT, Network
 from lightclient.containers import (
     BeaconBlockHeader,
     LightClientBootstrap,
-    LightClientFinalityUpdate,
     LightClientHeader,
-    LightClientOptimisticUpdate,
     LightClientUpdate,
     SyncAggregate,
     SyncCommittee,
@@ -187,27 +186,6 @@ def _finalized_header(
             f"the attested state does not finalize the block at slot {int(finalized_block.slot)}"
         )
     return block_to_light_client_header(finalized_block, network, data_format)
-
-
-def create_light_client_finality_update(update: LightClientUpdate) -> LightClientFinalityUpdate:
-    """``create_light_client_finality_update``: the update without its committee."""
-    return LightClientFinalityUpdate(
-        update.data_format,
-        update.attested_header,
-        update.finalized_header,
-        update.finality_branch,
-        update.sync_aggregate,
-        update.signature_slot,
-    )
-
-
-def create_light_client_optimistic_update(
-    update: LightClientUpdate,
-) -> LightClientOptimisticUpdate:
-    """``create_light_client_optimistic_update``: the update's attested header alone."""
-    return LightClientOptimisticUpdate(
-        update.data_format, update.attested_header, update.sync_aggregate, update.signature_slot
-    )
 
 
 def sync_committee_from_view(committee: View) -> SyncCommittee:

@@ -31,9 +31,11 @@ from lightclient.protocol import (
 )
 from lightclient.protocol.derivation import (
     create_light_client_bootstrap,
+    create_light_client_update,
+)
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
-    create_light_client_update,
 )
 from lightclient.simulator.blocks import BlockContents, BlockMaker, Checkpoint, SimulatedBlock
 from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys, shuffled

@@ -22,8 +22,8 @@ from lightclient.containers import (
     zero_branch,
 )
 from lightclient.protocol import Rule, compute_signature_fork_version
-from lightclient.protocol.derivation import (
-    block_to_light_client_header,
+from lightclient.protocol.derivation import block_to_light_client_header
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )

@@ -18,7 +18,7 @@ from lightclient.containers import (
     encode_ssz,
 )
 from lightclient.protocol import Rule, VerdictKind, verdict_of
-from lightclient.protocol.derivation import (
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )

@@ -17,7 +17,7 @@ from lightclient.containers import (
     ObjectKind,
 )
 from lightclient.protocol import is_better_update
-from lightclient.protocol.derivation import (
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )

@@ -28,6 +28,7 @@ from lightclient.containers import (
 )
 from lightclient.errors import DecodeError
 from lightclient.protocol import LightClientStore
+from lightclient.protocol.excerpts import create_light_client_finality_update
 from lightclient.ssz import Json, Nodes
 from lightclient.sync import StoreProofs
 
@@ -141,7 +142,8 @@ def encode_state(state: StoredState) -> dict[str, bytes]:
     if best is not None:
         # Most bring no committee: 24 kilobytes of zeros that need not be written every time.
         name = "best_valid_update" if best.next_sync_committee.is_default else "best_full_update"
-        parts[name] = encode_ssz(_without_committee(best) if name != "best_full_update" else best)
+        short = name != "best_full_update"
+        parts[name] = encode_ssz(create_light_client_finality_update(best) if short else best)
         formats[name] = best.data_format.name
     parts[_SUMMARY] = json.dumps(_summary(state, formats), separators=(",", ":")).encode()
     return parts
@@ -174,18 +176,7 @@ def _encode_committee(committee: SyncCommittee) -> bytes:
 def _encode_update(update: LightClientUpdate, *, with_branch: bool) -> bytes:
     """An update without its committee; the branch, where it is wanted, goes before the rest."""
     branch = update.next_sync_committee_branch if with_branch else ()
-    return b"".join(branch) + encode_ssz(_without_committee(update))
-
-
-def _without_committee(update: LightClientUpdate) -> LightClientFinalityUpdate:
-    return LightClientFinalityUpdate(
-        update.data_format,
-        update.attested_header,
-        update.finalized_header,
-        update.finality_branch,
-        update.sync_aggregate,
-        update.signature_slot,
-    )
+    return b"".join(branch) + encode_ssz(create_light_client_finality_update(update))
 
 
 # Reading ------------------------------------------------------------------------------------------

@@ -23,13 +23,13 @@ from lightclient.client.dumps import (
 )
 from lightclient.config import NETWORK_NAMES, network_by_name
 from lightclient.containers import (
-    LightClientOptimisticUpdate,
     ObjectKind,
     Undecoded,
     to_json,
 )
 from lightclient.errors import DecodeError
 from lightclient.protocol import Rule
+from lightclient.protocol.excerpts import create_light_client_optimistic_update
 from tests.client import refused
 from tests.sync import chains
 
@@ -274,9 +274,7 @@ def test_a_signature_by_the_committee_of_the_other_period_is_recognised() -> Non
         next_sync_committee=dump.store.current_sync_committee,
     )
     update = chains.update(0)
-    optimistic = LightClientOptimisticUpdate(
-        update.data_format, update.attested_header, update.sync_aggregate, update.signature_slot
-    )
+    optimistic = create_light_client_optimistic_update(update)
     dump = replace(dump, refused=optimistic, store=store)
     assert judge_again(dump, choose_backend()).rule is Rule.BAD_SIGNATURE
     assert "by the committee of the other period" in _found(dump)

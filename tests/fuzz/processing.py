@@ -14,9 +14,7 @@ from lightclient.config.forks import DATA_FORMATS
 from lightclient.containers import (
     AnyUpdate,
     LightClientBootstrap,
-    LightClientFinalityUpdate,
     LightClientObject,
-    LightClientOptimisticUpdate,
     LightClientUpdate,
     ObjectKind,
     encode_ssz,
@@ -25,6 +23,10 @@ from lightclient.containers import (
 )
 from lightclient.errors import DecodeError
 from lightclient.protocol import Rule, SignatureVerifier, Verdict, VerdictKind
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
+)
 from lightclient.sync import ForcedUpdatePolicy, Processor
 from tests.fuzz.consumer import Consumer
 from tests.fuzz.histories import History, histories
@@ -162,20 +164,10 @@ class _Play:
             full = replace(
                 full, sync_aggregate=replace(full.sync_aggregate, sync_committee_bits=bytes(bits))
             )
-        data_format, aggregate = full.data_format, full.sync_aggregate
         if how & 4:
-            return LightClientOptimisticUpdate(
-                data_format, full.attested_header, aggregate, full.signature_slot
-            )
+            return create_light_client_optimistic_update(full)
         if how & 8:
-            return LightClientFinalityUpdate(
-                data_format,
-                full.attested_header,
-                full.finalized_header,
-                full.finality_branch,
-                aggregate,
-                full.signature_slot,
-            )
+            return create_light_client_finality_update(full)
         return full
 
     # Judging ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from lightclient.bls import available_backends
 from lightclient.config import Network
 from lightclient.containers import LightClientObject, encode_ssz
 from lightclient.errors import DeriveError
-from lightclient.protocol.derivation import (
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )

@@ -10,9 +10,7 @@ from lightclient.config.forks import DATA_FORMATS, FORKS_BY_NAME
 from lightclient.containers import (
     AnyUpdate,
     LightClientBootstrap,
-    LightClientFinalityUpdate,
     LightClientHeader,
-    LightClientOptimisticUpdate,
     LightClientUpdate,
     ObjectKind,
     SyncAggregate,
@@ -26,6 +24,10 @@ from lightclient.protocol import (
     compute_domain,
     compute_signature_fork_version,
     compute_signing_root,
+)
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
 )
 from lightclient.ssz import ZERO_NODE
 from tests.oracle.committees import Committees, Signers, bits_of, signed
@@ -188,17 +190,8 @@ class Drawer:
         if chance < 0.55:
             return update
         if chance < 0.8:
-            return LightClientFinalityUpdate(
-                update.data_format,
-                update.attested_header,
-                update.finalized_header,
-                update.finality_branch,
-                update.sync_aggregate,
-                update.signature_slot,
-            )
-        return LightClientOptimisticUpdate(
-            update.data_format, update.attested_header, update.sync_aggregate, update.signature_slot
-        )
+            return create_light_client_finality_update(update)
+        return create_light_client_optimistic_update(update)
 
     def _update(
         self,

@@ -28,9 +28,7 @@ from lightclient.containers import (
     BeaconBlockHeader,
     ExecutionPayloadHeader,
     LightClientBootstrap,
-    LightClientFinalityUpdate,
     LightClientHeader,
-    LightClientOptimisticUpdate,
     LightClientUpdate,
     SyncAggregate,
     SyncCommittee,
@@ -43,6 +41,10 @@ from lightclient.protocol import (
     LightClientStore,
     SignatureVerifier,
     initialize_light_client_store,
+)
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
 )
 from lightclient.ssz import ZERO_NODE, floorlog2
 
@@ -334,22 +336,9 @@ def make_payload(slot: int, *, with_blob_gas: bool) -> ExecutionPayloadHeader:
     )
 
 
-def as_finality_update(update: LightClientUpdate) -> LightClientFinalityUpdate:
-    return LightClientFinalityUpdate(
-        update.data_format,
-        update.attested_header,
-        update.finalized_header,
-        update.finality_branch,
-        update.sync_aggregate,
-        update.signature_slot,
-    )
-
-
-def as_optimistic_update(update: LightClientUpdate) -> LightClientOptimisticUpdate:
-    return LightClientOptimisticUpdate(
-        update.data_format, update.attested_header, update.sync_aggregate, update.signature_slot
-    )
-
-
 def in_every_kind(update: LightClientUpdate) -> tuple[AnyUpdate, ...]:
-    return update, as_finality_update(update), as_optimistic_update(update)
+    return (
+        update,
+        create_light_client_finality_update(update),
+        create_light_client_optimistic_update(update),
+    )

@@ -21,9 +21,11 @@ from lightclient.protocol import (
 from lightclient.protocol.derivation import (
     block_to_light_client_header,
     create_light_client_bootstrap,
+    create_light_client_update,
+)
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
-    create_light_client_update,
 )
 from lightclient.simulator import Checkpoint, SimulatedBlock, SimulatedChain, simulated_network
 

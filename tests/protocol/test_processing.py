@@ -21,12 +21,14 @@ from lightclient.protocol import (
     process_light_client_store_force_update,
     process_light_client_update,
 )
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
+)
 from tests.protocol.forge import (
     FORK_NAMES,
     PERIOD,
     Forge,
-    as_finality_update,
-    as_optimistic_update,
     in_every_kind,
     network_from_genesis,
 )
@@ -290,12 +292,12 @@ def test_smaller_kinds_are_processed_as_the_update_they_stand_for() -> None:
     full = FORGE.update(START + 24, finalized_slot=START + 8)
     by_full, by_finality = FORGE.store(START), FORGE.store(START)
     accept(by_full, full)
-    accept(by_finality, as_finality_update(full))
+    accept(by_finality, create_light_client_finality_update(full))
     assert by_full == by_finality
     plain = FORGE.update(START + 24)
     by_full, by_optimistic = FORGE.store(START), FORGE.store(START)
     accept(by_full, plain)
-    accept(by_optimistic, as_optimistic_update(plain))
+    accept(by_optimistic, create_light_client_optimistic_update(plain))
     assert by_full == by_optimistic
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from lightclient.protocol import Rule, VerdictKind
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
+)
 from lightclient.ssz import ZERO_NODE
 from tests.protocol.forge import (
     PERIOD,
     Forge,
-    as_finality_update,
-    as_optimistic_update,
     hashed,
     in_every_kind,
     network_from_genesis,
@@ -138,13 +140,20 @@ def test_a_committee_whose_size_is_no_multiple_of_eight_is_judged_alike() -> Non
     preset = replace(network_from_genesis("electra").preset, sync_committee_size=12)
     forge = Forge(network_from_genesis("electra", preset))
     assert len(forge.update(START + 24).sync_aggregate.sync_committee_bits) == 2
-    for make in (lambda update: update, as_finality_update, as_optimistic_update):
+    for make in (
+        lambda update: update,
+        create_light_client_finality_update,
+        create_light_client_optimistic_update,
+    ):
         store = forge.store(START)
         assert judge(forge, store, make(sound(forge))).kind is VerdictKind.ACCEPTED
     # Two thirds of 12, not of the 16 that the bits have room for.
     store = forge.store(START)
     update = forge.update(START + 24, finalized_slot=START + 8, participants=8)
-    assert judge(forge, store, as_finality_update(update)).kind is VerdictKind.ACCEPTED
+    assert (
+        judge(forge, store, create_light_client_finality_update(update)).kind
+        is VerdictKind.ACCEPTED
+    )
     assert store.finalized_header.beacon.slot == START + 8
     padding = replace(update.sync_aggregate, sync_committee_bits=b"\xff\x10")
     stray = replace(update, sync_aggregate=padding)

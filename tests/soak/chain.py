@@ -36,6 +36,10 @@ from lightclient.protocol import (
     compute_signature_fork_version,
     compute_signing_root,
 )
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
+)
 from lightclient.protocol.ranking import is_better_update
 from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys
 from lightclient.ssz import ZERO_NODE, floorlog2
@@ -432,9 +436,7 @@ class FunctionalChain:
         update = self._newest(head_slot)
         if update is None:
             return None
-        return LightClientOptimisticUpdate(
-            update.data_format, update.attested_header, update.sync_aggregate, update.signature_slot
-        )
+        return create_light_client_optimistic_update(update)
 
     def finality_update(self, head_slot: int) -> LightClientFinalityUpdate | None:
         """The newest one when ``head_slot`` is the newest slot; None without finality."""
@@ -443,14 +445,7 @@ class FunctionalChain:
             update = self._newest(update.attested_header.beacon.slot)
         if update is None or not update.finalized_header.beacon.slot:
             return None
-        return LightClientFinalityUpdate(
-            update.data_format,
-            update.attested_header,
-            update.finalized_header,
-            update.finality_branch,
-            update.sync_aggregate,
-            update.signature_slot,
-        )
+        return create_light_client_finality_update(update)
 
     def _newest(self, head_slot: int) -> LightClientUpdate | None:
         slot = self.block_slot_or_before(head_slot)

@@ -17,7 +17,6 @@ from lightclient.bls.encoding import G2_INFINITY
 from lightclient.containers import (
     AnyUpdate,
     LightClientBootstrap,
-    LightClientFinalityUpdate,
     LightClientObject,
     LightClientOptimisticUpdate,
     LightClientUpdate,
@@ -26,6 +25,10 @@ from lightclient.containers import (
     encode_ssz,
 )
 from lightclient.errors import DecodeError
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
+)
 from tests.soak.chain import FunctionalChain, hashed
 
 Trick: TypeAlias = Callable[["Attacker", AnyUpdate, random.Random], AnyUpdate]
@@ -153,17 +156,8 @@ def _whole_false_update(attacker: Attacker, honest: AnyUpdate, _: random.Random)
     if isinstance(honest, LightClientUpdate):
         return made
     if isinstance(honest, LightClientOptimisticUpdate):
-        return LightClientOptimisticUpdate(
-            made.data_format, made.attested_header, made.sync_aggregate, made.signature_slot
-        )
-    return LightClientFinalityUpdate(
-        made.data_format,
-        made.attested_header,
-        made.finalized_header,
-        made.finality_branch,
-        made.sync_aggregate,
-        made.signature_slot,
-    )
+        return create_light_client_optimistic_update(made)
+    return create_light_client_finality_update(made)
 
 
 def _committee_of_the_past(attacker: Attacker, honest: AnyUpdate, _: random.Random) -> AnyUpdate:

@@ -6,7 +6,7 @@ import pytest
 
 from lightclient.containers import LightClientObject
 from lightclient.protocol import VerdictKind
-from lightclient.protocol.derivation import (
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )

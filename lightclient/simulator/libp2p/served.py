@@ -17,7 +17,7 @@ from lightclient.containers import (
     LightClientUpdate,
 )
 from lightclient.errors import DeriveError
-from lightclient.protocol.derivation import (
+from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )

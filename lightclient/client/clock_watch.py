@@ -27,6 +27,8 @@ _logger = logging.getLogger("lightclient")
 
 _WINDOW_EPOCHS = 32
 """For so long a measurement counts: longer than the time between two questions to any provider."""
+_PROOF_EPOCHS = 2
+"""A proof counts for less long: a slow clock brings new ones, one that was set right none."""
 _JUMP_SLOTS = 2
 """Between two looks at the clock, a slot apart, more than this is a jump."""
 
@@ -94,8 +96,9 @@ class ClockWatch:
             self._note_proof(self._network.slot_start_ms(header.slot), now_ms)
 
     def _note_proof(self, earliest_ms: int, now_ms: int) -> None:
-        behind_ms = earliest_ms - now_ms
-        if behind_ms > 0 and (self._proof is None or behind_ms >= -self._proof.ahead_ms):
+        behind_ms, known = earliest_ms - now_ms, self._proof
+        is_renewed = known is None or not _is_recent(known, now_ms, self._epochs_ms(1))
+        if behind_ms > 0 and (is_renewed or behind_ms >= self.slow_ms(now_ms)):
             self._proof = _Reading(now_ms, -behind_ms, 0)
 
     def note_refused(
@@ -140,14 +143,20 @@ class ClockWatch:
 
     # What follows -------------------------------------------------------------------------------
 
+    def slow_ms(self, now_ms: int) -> int:
+        """By how much, at least, signed headers prove the clock to be slow; 0 if they do not."""
+        proof = self._proof
+        if proof is None or not _is_recent(proof, now_ms, self._epochs_ms(_PROOF_EPOCHS)):
+            return 0
+        return -proof.ahead_ms
+
     def skew(self, now_ms: int) -> ClockSkew | None:
         """The median of the providers, or what the chain proves if that is more; None: unknown."""
         window_ms = self._epochs_ms(_WINDOW_EPOCHS)
         recent = [r for r in list(self._readings.values()) if _is_recent(r, now_ms, window_ms)]
-        proof = self._proof if self._proof and _is_recent(self._proof, now_ms, window_ms) else None
-        middle = _median(recent)
-        if proof is not None and (middle is None or proof.ahead_ms < middle.ahead_ms):
-            return ClockSkew(proof.ahead_ms / 1000, 0.0, len(recent), is_proven=True)
+        slow_ms, middle = self.slow_ms(now_ms), _median(recent)
+        if slow_ms and (middle is None or -slow_ms < middle.ahead_ms):
+            return ClockSkew(-slow_ms / 1000, 0.0, len(recent), is_proven=True)
         if middle is None:
             return None
         return ClockSkew(middle.ahead_ms / 1000, middle.precision_ms / 1000, len(recent))

@@ -45,12 +45,13 @@ class Readings:
 
         Raises:
             NotSyncedError: with ``max_age`` (seconds): there is none yet.
-            StaleError: with ``max_age``: its slot started longer ago than that.
+            StaleError: with ``max_age``: its slot started longer ago than that, or the clock is
+                so slow that nobody can tell.
         """
         header = self.processor.finalized_header
         if max_age is None:
             return header
-        return require_recent(header, "finalized", max_age, self._clock())
+        return self._require_recent(header, "finalized", max_age)
 
     @overload
     def optimistic_header(self) -> VerifiedHeader | None: ...
@@ -66,7 +67,13 @@ class Readings:
         header = self.processor.optimistic_header
         if max_age is None:
             return header
-        return require_recent(header, "optimistic", max_age, self._clock())
+        return self._require_recent(header, "optimistic", max_age)
+
+    def _require_recent(
+        self, header: VerifiedHeader | None, name: str, max_age: float
+    ) -> VerifiedHeader:
+        now_ms = self._clock()
+        return require_recent(header, name, max_age, now_ms, self.watch.clock.slow_ms(now_ms))
 
     def confirmed_finalized_header(self) -> VerifiedHeader | None:
         """The latest finalized header that ``min_providers`` served; None before that.

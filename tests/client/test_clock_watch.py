@@ -17,6 +17,7 @@ from lightclient.client.status import Health, SyncState
 from lightclient.config import network_by_name
 from lightclient.containers import LightClientOptimisticUpdate
 from lightclient.protocol import ACCEPTED, Rule, verdict_of
+from lightclient.sync import VerifiedHeader
 from lightclient.transports.base import ServerTime
 from tests.client.world import SLOTS_PER_EPOCH, SLOTS_PER_PERIOD, ChainTransport, World
 
@@ -282,10 +283,7 @@ def test_only_two_thirds_of_the_committee_prove_a_slow_clock(kind: str) -> None:
     assert not watch.has_candidate()
 
 
-def test_a_clock_set_back_is_noticed_by_the_head_that_is_known(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    world = World(HEAD)
+def known_header(world: World) -> VerifiedHeader:
     processor = world.processor(0)
     bootstrap = world.chain.bootstrap(world.root(HEAD - 40))
     assert bootstrap is not None
@@ -293,6 +291,29 @@ def test_a_clock_set_back_is_noticed_by_the_head_that_is_known(
     processor.process(bootstrap, world.now_ms)
     header = processor.finalized_header
     assert header is not None
+    return header
+
+
+def test_what_proved_the_clock_slow_is_forgotten_when_nothing_proves_it_again() -> None:
+    world = World(HEAD)
+    header, watch = known_header(world), ClockWatch(world.network)
+    epoch_ms = SLOTS_PER_EPOCH * world.network.slot_duration_ms
+    begins = world.network.slot_start_ms(header.slot)
+    start = begins - 2 * epoch_ms - 5_000
+    watch.note_header(header, start)
+    assert watch.slow_ms(start) == begins - start
+    # Slewed so slowly that nothing looked like a jump, to where it is a bit slow still.
+    assert watch.slow_ms(start + 2 * epoch_ms + 1) == 0
+    assert watch.skew(start + 2 * epoch_ms + 1) is None
+    watch.note_header(header, begins - 4_000)
+    assert watch.slow_ms(begins - 4_000) == 4_000
+
+
+def test_a_clock_set_back_is_noticed_by_the_head_that_is_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(HEAD)
+    header = known_header(world)
     watch = ClockWatch(world.network)
     world.set_clock(header.slot - 3)
     watch.tick(world.now_ms)

@@ -52,13 +52,36 @@ async def test_an_age_that_is_none_is_refused_as_the_callers_mistake(age: float)
             client.finalized_header(max_age=age)
 
 
-async def test_a_header_from_the_future_of_a_slow_clock_is_young() -> None:
+async def test_nobody_can_tell_the_age_of_a_header_from_after_the_clock() -> None:
     world = World(HEAD)
     async with world.client() as client:
         finalized = await client.wait_until_synced()
         client.stop()
     world.set_clock(finalized.slot - 5)
-    assert client.finalized_header(max_age=0) == finalized
+    for ask in (client.finalized_header, client.optimistic_header):
+        with pytest.raises(StaleError, match=r"has not begun by this machine's clock") as told:
+            ask(max_age=1e9)
+        assert told.value.age < 0
+    assert client.finalized_header() == finalized
+
+
+async def test_a_clock_that_signed_headers_prove_to_be_slow_makes_nothing_look_younger() -> None:
+    world = World(HEAD)
+    async with world.client() as client:
+        finalized = await client.wait_until_synced()
+        client.stop()
+    slot_seconds = world.network.slot_duration_ms / 1000
+    age = client.age(finalized)
+    world.set_clock(finalized.slot + 1)  # back, so that the head that is known is ahead
+    head = client.optimistic_header()
+    assert head is not None
+    client.watch.clock.note_header(head, world.now_ms)
+    with pytest.raises(StaleError, match=r"the clock is [0-9]+ s slow") as told:
+        client.finalized_header(max_age=2 * slot_seconds)
+    # The head's slot has begun, and its next one may have.
+    assert told.value.age == pytest.approx((head.slot - finalized.slot) * slot_seconds)
+    assert told.value.age <= age
+    assert client.finalized_header(max_age=age) == finalized
 
 
 def test_the_blocking_face_refuses_old_headers_alike() -> None:

@@ -10,17 +10,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks import histories, stored
-from benchmarks.history import (
-    HistoryMaker,
-    finality_update_of,
-    history_network,
-    optimistic_update_of,
-)
+from benchmarks.history import HistoryMaker, history_network
 from benchmarks.stored import FileTransport, StoredHistory, stored_history
 from lightclient.config import Network
 from lightclient.containers import encode_ssz
 from lightclient.errors import NotServed
 from lightclient.protocol import Rule, VerdictKind
+from lightclient.protocol.excerpts import (
+    create_light_client_finality_update,
+    create_light_client_optimistic_update,
+)
 from lightclient.sync import Processor
 
 _PERIODS = 21
@@ -56,9 +55,9 @@ def test_a_history_through_every_format_is_accepted_update_by_update(maker: Hist
         formats.append(update.data_format.name)
     assert list(dict.fromkeys(formats)) == ["altair", "capella", "deneb", "electra", "gloas"]
     latest = maker.update(_PERIODS - 1, 5)
-    assert processor.process(optimistic_update_of(latest), now_ms).progress
+    assert processor.process(create_light_client_optimistic_update(latest), now_ms).progress
     later = maker.update(_PERIODS - 1, 9)
-    assert processor.process(finality_update_of(later), now_ms).progress
+    assert processor.process(create_light_client_finality_update(later), now_ms).progress
 
 
 def test_the_signatures_of_a_history_are_real_and_its_proofs_too(maker: HistoryMaker) -> None:

@@ -14,8 +14,12 @@ import anyio
 
 from lightclient.client.fetching import Fetcher
 from lightclient.client.providers import Provider
-from lightclient.containers import LightClientFinalityUpdate, LightClientOptimisticUpdate
-from lightclient.sync import Outcome, sync_position
+from lightclient.containers import (
+    LightClientFinalityUpdate,
+    LightClientOptimisticUpdate,
+    LightClientUpdate,
+)
+from lightclient.sync import Outcome, VerifiedHeader, sync_position
 from lightclient.transports.base import Transport
 from lightclient.transports.pools import Heads
 from lightclient.transports.scores import ProviderScore
@@ -47,6 +51,7 @@ class PoolMembership:
         self._clock = clock
         self._on_join = on_join
         self._providers: dict[Transport, Provider] = {}
+        self._checkpoint: VerifiedHeader | None = None
         self._send, self._receive = anyio.create_memory_object_stream[_Push](MAX_WAITING)
 
     async def run(self) -> None:
@@ -95,6 +100,19 @@ class PoolMembership:
         return processor.store is not None and not position.is_catching_up
 
     def heads(self) -> Heads:
-        """The verified headers."""
+        """The verified headers; as finalized the last that is an epoch's checkpoint."""
         processor = self._fetcher.processor
-        return Heads(processor.finalized_header, processor.optimistic_header)
+        finalized = processor.finalized_header
+        if finalized is None or _is_checkpoint(finalized, processor.proofs.finalized):
+            self._checkpoint = finalized
+        return Heads(self._checkpoint, processor.optimistic_header)
+
+
+def _is_checkpoint(finalized: VerifiedHeader, proof: LightClientUpdate | None) -> bool:
+    """Whether a finalized header is what the chain finalized, or at least an epoch's first block.
+
+    A forced update takes the attested block instead, and a trusted block may be any.
+    """
+    if proof is not None and proof.finalized_header == finalized.header != proof.attested_header:
+        return True
+    return finalized.slot % finalized.network.preset.slots_per_epoch == 0

@@ -20,7 +20,11 @@ from lightclient.transports.scores import ProviderScore
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What to tell peers about ourselves: the verified headers, None before there are any."""
+    """What to tell peers about ourselves: the verified headers, None before there are any.
+
+    Attributes:
+        finalized: an epoch's checkpoint; None also while ours is none, as after a forced update.
+    """
 
     finalized: VerifiedHeader | None = None
     optimistic: VerifiedHeader | None = None

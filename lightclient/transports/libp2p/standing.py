@@ -23,14 +23,17 @@ def own_status(network: Network, heads: Heads, slot: int) -> Status:
     """Our status in ``slot``: of what is verified, and zeros before anything is."""
     digest = network.compute_fork_digest(network.compute_epoch_at_slot(slot))
     finalized, optimistic = heads.finalized, heads.optimistic
-    if finalized is None or optimistic is None:
+    if optimistic is None:
         return Status(digest, _ZERO_ROOT, 0, _ZERO_ROOT, 0)
-    is_genesis = finalized.slot == GENESIS_SLOT
+    root, epoch = _ZERO_ROOT, 0
+    # For genesis the specification has the zero root, and Lodestar takes any other for another
+    # network's. For what is no checkpoint, too: peers compare roots by epoch, and leave.
+    if finalized is not None and finalized.slot != GENESIS_SLOT:
+        root, epoch = finalized.root, _checkpoint_epoch(network, finalized.slot)
     return Status(
         digest,
-        # So the specification has it, and Lodestar takes any other for another network's.
-        _ZERO_ROOT if is_genesis else finalized.root,
-        _checkpoint_epoch(network, finalized.slot),
+        root,
+        epoch,
         optimistic.root,
         optimistic.slot,
         # Of blocks we have none.

@@ -31,7 +31,7 @@ from lightclient.transports.libp2p.protobuf import encode_fields
 from lightclient.wire.varint import encode_varint
 
 NOISE = "/noise"
-PATIENCE = 20
+PATIENCE = 60
 """Seconds for what takes milliseconds where nothing else runs."""
 Payload = Callable[[KeyPair, bytes], bytes]
 """Makes a handshake's payload of the identity and the public noise key."""

@@ -288,13 +288,13 @@ async def test_large_exchanges_are_taken_only_for_blocks(world: World) -> None:
         name = topic(world, name=BEACON_BLOCK)
         await until(lambda: name in node._gossip.router.topics)
         stream = await stranger.gossip(connection, GossipMessage(name, large))
-        await until(lambda: heard, 10)
+        await until(lambda: heard, 60)
         node._block_listeners.clear()
         await until(lambda: name not in node._gossip.router.topics)
         await stream.reset()
         with suppress(StreamBroken):
             await stranger.gossip(connection, GossipMessage(name, large))
-        await until(lambda: not node.peers, 10)
+        await until(lambda: not node.peers, 60)
 
 
 # Across event loops -----------------------------------------------------------------------------
@@ -324,10 +324,10 @@ async def test_a_client_of_either_kind_asks_for_blocks_and_listens(anyio_backend
         assert isinstance(pool, Libp2pPool)
         with pytest.raises(ProviderUnavailable, match="not on the network"):
             await pool.get_blocks_by_range(10, 2, root_of)
-        with anyio.fail_after(30), pool.listening_to_blocks(heard.append):
+        with anyio.fail_after(60), pool.listening_to_blocks(heard.append):
             async with client:
                 await client.wait_until_synced()
-                await until(lambda: pool.figures().peers == 2, 10)
+                await until(lambda: pool.figures().peers == 2, 60)
                 await until(
                     lambda: (
                         pool.node is not None

@@ -49,7 +49,7 @@ async def test_two_nodes_that_dial_each_other_at_once_keep_one_connection(
         async with trio.open_nursery() as nursery:
             for own, other in (nodes, nodes[::-1]):
                 nursery.start_soon(own._switchboard.dial, address_of(other))
-        await until(lambda: connected(*nodes), 10)
+        await until(lambda: connected(*nodes), 60)
         await trio.sleep(0.2)
         assert connected(*nodes)
         dialler = min(nodes, key=lambda node: node.peer_id)
@@ -112,11 +112,11 @@ async def test_who_comes_by_itself_cannot_have_the_places_of_those_we_choose(
             await stack.enter_async_context(stranger.meeting(node))
         async with strangers[3].running():
             await strangers[3].board.dial(address_of(node))
-            await until(lambda: told_goodbye(strangers[3], GoodbyeReason.TOO_MANY_PEERS), 10)
+            await until(lambda: told_goodbye(strangers[3], GoodbyeReason.TOO_MANY_PEERS), 60)
         assert len(node.peers) == 3
         assert node.wanted_candidates == 2
         node.book.add_candidate(address_of(server))
-        await until(lambda: server.peer_id in node.peers, 10)
+        await until(lambda: server.peer_id in node.peers, 60)
 
 
 async def test_peers_that_serve_are_looked_for_however_many_others_there_are(
@@ -131,7 +131,7 @@ async def test_peers_that_serve_are_looked_for_however_many_others_there_are(
             node.peers[stranger.board.peer_id].known.serves = False
         assert node.wanted_candidates == 1
         node.book.add_candidate(address_of(server))
-        await until(lambda: server.peer_id in node.peers, 10)
+        await until(lambda: server.peer_id in node.peers, 60)
         await until(lambda: len(node.peers) == 2)
         assert any(told_goodbye(item, GoodbyeReason.TOO_MANY_PEERS) for item in useless)
         assert node.wanted_candidates == 0
@@ -167,9 +167,9 @@ async def test_metadata_is_asked_once_and_again_when_a_ping_tells_of_newer(
         async with running(client):
             await until(lambda: server.peer_id in client.peers)
             peer = client.peers[server.peer_id]
-            await until(lambda: peer.metadata == server.metadata, 10)
+            await until(lambda: peer.metadata == server.metadata, 60)
             server.metadata = Metadata(seq_number=7)
-            await until(lambda: peer.metadata == server.metadata, 10)
+            await until(lambda: peer.metadata == server.metadata, 60)
 
 
 async def test_our_metadata_tell_no_fewer_custody_groups_than_peers_insist_on(world: World) -> None:
@@ -246,11 +246,11 @@ async def test_the_user_is_told_why_a_named_peer_is_of_no_use(
         named = [elsewhere.address, full.address, address_of(useless)]
         node = make_node(world, direct=named)
         async with running(node):
-            await until(lambda: told_of(caplog, "Peer is on another chain"), 10)
-            await until(lambda: told_of(caplog, "Named peer serves no light client data"), 10)
-            await until(lambda: full.board.peer_id in node.peers, 10)
+            await until(lambda: told_of(caplog, "Peer is on another chain"), 60)
+            await until(lambda: told_of(caplog, "Named peer serves no light client data"), 60)
+            await until(lambda: full.board.peer_id in node.peers, 60)
             node.company.note_goodbye(full.board.peer_id, GoodbyeReason.TOO_MANY_PEERS)
-            await until(lambda: told_of(caplog, "Peer says goodbye"), 10)
+            await until(lambda: told_of(caplog, "Peer says goodbye"), 60)
     ((level, reason),) = told_of(caplog, "Peer is on another chain")
     assert (level, reason) == (logging.WARNING, "its fork digest is 0x01020304")
     ((level, _),) = told_of(caplog, "Named peer serves no light client data")
@@ -266,5 +266,5 @@ async def test_of_other_peers_nothing_is_told_but_for_debugging(
     node = make_node(world)
     async with running(node), stranger.running():
         await stranger.board.dial(address_of(node))
-        await until(lambda: told_of(caplog, "Peer is on another chain"), 10)
+        await until(lambda: told_of(caplog, "Peer is on another chain"), 60)
     assert {level for level, _ in told_of(caplog, "Peer is on another chain")} == {logging.DEBUG}

@@ -92,7 +92,7 @@ async def test_to_be_cancelled_here_cancels_it_there(anyio_backend: str) -> None
         with anyio.move_on_after(0.2) as scope:
             await loop.call(linger)
         assert scope.cancelled_caught
-        assert ended.wait(10) or not begun.is_set()
+        assert ended.wait(60) or not begun.is_set()
 
 
 async def test_nobody_waits_for_a_loop_that_ends(anyio_backend: str) -> None:
@@ -112,7 +112,7 @@ async def test_nobody_waits_for_a_loop_that_ends(anyio_backend: str) -> None:
         _ending(OTHER[anyio_backend]) as loop,
     ):
         tasks.start_soon(wait_in_vain, loop)
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             await begun.wait()
     with pytest.raises(LoopGone):
         await loop.call(where)

@@ -30,17 +30,17 @@ async def test_a_client_on_the_network_shows_its_peers_traffic_and_gossip() -> N
         before = scraped(client)
         assert value(before, "libp2p_peers") == 0
         async with client:
-            with anyio.fail_after(30):
+            with anyio.fail_after(60):
                 await client.wait_until_synced()
-            await until(lambda: server._gossip.router.topics, 10)
+            await until(lambda: server._gossip.router.topics, 60)
             digest = world.network.compute_fork_digest(
                 world.network.compute_epoch_at_slot(world.slot)
             )
             name = f"/eth2/{digest.hex()}/light_client_optimistic_update/ssz_snappy"
-            await until(lambda: server._gossip.router.peers_of(name), 10)
+            await until(lambda: server._gossip.router.peers_of(name), 60)
             assert publish_head(world, server)
             (pool,) = client.pools
-            await until(lambda: pool.figures().counters["gossip_received"] > 0, 10)
+            await until(lambda: pool.figures().counters["gossip_received"] > 0, 60)
             samples = scraped(client)
             assert value(samples, "libp2p_peers") == value(samples, "libp2p_peers_outbound") == 1
             assert value(samples, "libp2p_peers_serving") == 1

@@ -54,7 +54,7 @@ def client_of(world: World, **options: Any) -> LightClient:
 
 async def follow(world: World, **options: Any) -> None:
     client = client_of(world, **options)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         async with client:
             finalized = await client.wait_until_synced()
             assert finalized.slot > SLOT - 64
@@ -104,7 +104,7 @@ async def test_a_udp_port_that_is_taken_ends_the_client_with_a_reason(anyio_back
     taken = UdpSocket("127.0.0.1", 0)
     try:
         # The node is starting meanwhile, and stops nevertheless.
-        with anyio.fail_after(10), pytest.raises(ListenError, match="--udp-port"):
+        with anyio.fail_after(60), pytest.raises(ListenError, match="--udp-port"):
             async with client_of(World(SLOT), udp_port=taken.port) as client:
                 await client.run()
     finally:

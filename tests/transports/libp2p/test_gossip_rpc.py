@@ -70,8 +70,11 @@ def test_ten_thousand_fields_are_refused() -> None:
 def test_fields_within_fields_count_together() -> None:
     inner = encode_fields([(9, 1)] * 100)
     control = encode_fields([(1, inner)] * 100)
-    begun = time.thread_time()
-    with pytest.raises(DecodeError, match=str(MAX_FIELDS)):
-        decode_rpc(encode_fields([(3, control)]))
-    assert time.thread_time() - begun < 0.5
+    rpc, costs = encode_fields([(3, control)]), []
+    for _ in range(3):  # of which the machine may have done something else in one
+        begun = time.thread_time()
+        with pytest.raises(DecodeError, match=str(MAX_FIELDS)):
+            decode_rpc(rpc)
+        costs.append(time.thread_time() - begun)
+    assert min(costs) < 0.5
     assert len(list(decode_fields(encode_fields([(1, 1)] * MAX_FIELDS)))) == MAX_FIELDS

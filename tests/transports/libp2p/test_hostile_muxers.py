@@ -95,12 +95,12 @@ async def test_frames_at_line_rate_leave_others_their_turn(
         for frames in empty_frames(muxer):
             nursery.start_soon(flood, frames)
         await trio.sleep(0.5)
-        at = sent
+        at, begun = sent, trio.current_time()
         with trio.fail_after(PATIENCE):
             for _ in range(10):
                 assert await ask(kept) == b"echo:hello"
         # They wait for themselves: of thousands of frames a second hundreds are read.
-        assert sent - at < 1000
+        assert sent - at < 1000 * max(1.0, trio.current_time() - begun)
         nursery.cancel_scope.cancel()
 
 
@@ -160,8 +160,9 @@ async def test_many_connections_that_fill_their_windows_stay_within_one_bound(
         with memory(MAX_BUFFERED_IN_ALL + places * 2 * MAX_FRAME + 40_000_000):
             for number in range(places):
                 nursery.start_soon(push, number)
-            with trio.move_on_after(3):
-                while True:
+            ends = trio.current_time() + 3
+            with trio.move_on_after(PATIENCE):
+                while trio.current_time() < ends or sum(sent) <= 5_000_000:
                     worst = max(worst, victim.board.unread_bytes)
                     await trio.sleep(0.01)
             with trio.fail_after(PATIENCE):

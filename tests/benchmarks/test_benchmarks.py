@@ -33,14 +33,24 @@ def test_a_quick_run_writes_every_figure_with_its_judgement_as_json(
 
 
 def test_every_backend_is_timed_on_simulated_objects_and_scaled_by_its_own_check() -> None:
-    figures, bare = hot_path.measure(simulated(updates=2, preset="minimal"), rounds=1)
-    by_name = {item.name: item for item in figures}
-    for backend, check in bare.items():
-        item = by_name[f"update, bytes to applied ({backend})"]
-        # Each sample is scaled by the checks around it, and those differ little.
-        assert item.scaled is not None
-        assert 0.2 < item.scaled / (item.median * check["reference_ms"] / check["measured_ms"]) < 5
-    assert by_name["finality update without the signature"].median > 0
+    inputs = simulated(updates=2, preset="minimal")
+
+    def ratios() -> list[float]:
+        """What a sample was scaled by, compared with what all were, for each backend."""
+        found = []
+        figures, bare = hot_path.measure(inputs, rounds=1)
+        by_name = {item.name: item for item in figures}
+        for backend, check in bare.items():
+            item = by_name[f"update, bytes to applied ({backend})"]
+            assert item.scaled is not None
+            scale = check["reference_ms"] / check["measured_ms"]
+            found.append(item.scaled / (item.median * scale))
+        assert by_name["finality update without the signature"].median > 0
+        return found
+
+    # Each sample is scaled by the checks around it, and those differ little, unless the machine
+    # did something else in one of them.
+    assert any(all(0.2 < ratio < 5 for ratio in ratios()) for _ in range(5))
 
 
 def test_without_recorded_objects_simulated_ones_are_measured_and_named(tmp_path: Path) -> None:

@@ -101,8 +101,9 @@ def test_an_input_that_takes_too_long_is_a_finding(monkeypatch: pytest.MonkeyPat
             time.sleep(0.001)
         return ""
 
-    [found] = fuzz(_target(run), 5, 1, most=3).findings
-    assert found.data == b"seed"
+    # Any other input may be too slow for a busy machine.
+    found = fuzz(_target(run), 60, 1, most=3).findings
+    assert b"seed" in [finding.data for finding in found]
 
 
 def test_the_same_seed_draws_the_same_inputs() -> None:
@@ -228,7 +229,7 @@ def test_the_command_runs_targets_in_processes_of_their_own() -> None:
     # In a program of its own, since what its processes have loaded is decided once in a program;
     # with atheris where that is installed.
     command = [sys.executable, "-m", "tests.fuzz", "--seed", "1"]
-    targets = ["--seconds", "1", "--target", "address", "--target", "snappy"]
+    targets = ["--seconds", "4", "--target", "address", "--target", "snappy"]
     done = subprocess.run(
         [*command, *targets], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=100
     )

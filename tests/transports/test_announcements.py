@@ -191,4 +191,4 @@ async def test_the_time_of_every_answer_is_told_even_of_a_refusal(minimal_networ
     await transport.get_spec()
     await transport.aclose()
     assert [time.earliest_ms for time in times] == [DATE_MS, DATE_MS + 7000]
-    assert all(time.precision_ms < 5000 for time in times)
+    assert all(time.precision_ms < 60_000 for time in times)

@@ -164,7 +164,7 @@ def test_the_blocking_face_ends_by_itself(chain: Served) -> None:
         [sys.executable, "-c", filled_in(snippet("BlockingLightClient"), chain)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         env=os.environ | {"NO_PROXY": "127.0.0.1"},
         check=False,
     )
@@ -238,7 +238,7 @@ def test_following_works_as_printed(chain: Served) -> None:
         [sys.executable, "-m", "lightclient_cli", *words[1:], "--stop-at-synced-epoch=0"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         env=os.environ | {"NO_PROXY": "127.0.0.1"},
         check=False,
     )
@@ -285,7 +285,7 @@ def test_verify_prints_what_is_shown(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -304,7 +304,7 @@ def test_spec_tests_print_what_is_shown() -> None:
         capture_output=True,
         text=True,
         cwd=CHECKOUT,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

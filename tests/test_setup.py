@@ -36,7 +36,7 @@ def _fake_python(folder: Path, name: str, body: str) -> Path:
 
 
 def _setup(
-    root: Path, path: str, timeout: float = 60, level: str = "demo", **environment: str
+    root: Path, path: str, timeout: float = 240, level: str = "demo", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(root / ".ci" / "setup"), level],

@@ -24,7 +24,7 @@ def test_a_quick_run_tells_time_memory_and_bytes(tmp_path: Path, checkout: Path)
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     report = json.loads(path.read_text())

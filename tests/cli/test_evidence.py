@@ -90,7 +90,7 @@ def test_a_follower_with_two_providers_of_two_names_shows_what_both_confirm(
             env=os.environ | {"NO_PROXY": "127.0.0.1,localhost"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
     assert "confirmed=" in done.stdout

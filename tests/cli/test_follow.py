@@ -69,7 +69,7 @@ def following(
 
 def run(*options: object, **more: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     with following(*options, **more) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert "Traceback" not in err
     return subprocess.CompletedProcess((), process.returncode, out, err)
 
@@ -89,7 +89,7 @@ def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
     """What it still wrote; it must end well, say nothing ill, and wait for nothing."""
     start = time.monotonic()
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert time.monotonic() - start < AT_ONCE_SECONDS
     assert (process.returncode, err) == (0, "")
     return out

@@ -229,7 +229,7 @@ def _log_three(stdout: int | object, *arguments: str) -> subprocess.CompletedPro
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
 

@@ -39,7 +39,7 @@ print(*loaded(*(set({HEAVY!r}) - {{"trio"}})))
 
 def test_a_client_of_rest_providers_imports_nothing_of_libp2p() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", CODE], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
@@ -71,7 +71,7 @@ trio.run(use)
 def test_other_providers_go_on_while_libp2p_is_imported() -> None:
     pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
     done = subprocess.run(
-        [sys.executable, "-c", THREADED], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", THREADED], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["aside"]

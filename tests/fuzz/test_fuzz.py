@@ -231,7 +231,7 @@ def test_the_command_runs_targets_in_processes_of_their_own() -> None:
     command = [sys.executable, "-m", "tests.fuzz", "--seed", "1"]
     targets = ["--seconds", "4", "--target", "address", "--target", "snappy"]
     done = subprocess.run(
-        [*command, *targets], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=100
+        [*command, *targets], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row[0]: row for row in map(str.split, done.stdout.splitlines()) if row}

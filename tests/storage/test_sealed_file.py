@@ -274,7 +274,7 @@ def test_a_write_that_finds_no_room_leaves_what_was_there_and_works_later(tmp_pa
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     *failures, before, after = done.stdout.splitlines()
     assert len(failures) == 3

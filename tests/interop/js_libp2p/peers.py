@@ -27,7 +27,7 @@ from lightclient.wire.requests import RequestReader
 from tests.client.world import until
 
 FOLDER: Final = Path(__file__).parent
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 BOTH: Final = pytest.mark.parametrize("muxer", ["yamux", "mplex"])
 OPTIMISTIC: Final = pytest.mark.parametrize(
     "optimistic", [False, True], ids=["classic", "optimistic"]

@@ -107,6 +107,7 @@ def network_from_config_mapping(
         sync_message_due_bps_gloas=reader.uint(
             "SYNC_MESSAGE_DUE_BPS_GLOAS", 2500, high=BASIS_POINTS
         ),
+        custody_requirement=reader.uint("CUSTODY_REQUIREMENT", 4),
         bootstrap_nodes=tuple(bootstrap_nodes),
     )
 

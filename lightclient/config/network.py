@@ -73,6 +73,7 @@ class Network:
         blob_schedule: BLOB_SCHEDULE, ascending by epoch.
         sync_message_due_bps, sync_message_due_bps_gloas: SYNC_MESSAGE_DUE_BPS and that of Gloas:
             the share of a slot after which sync committees speak, in 1/10,000.
+        custody_requirement: CUSTODY_REQUIREMENT, the least custody group count of a node (fulu).
         bootstrap_nodes: ENRs, as text.
         retired: the network no longer runs; its old objects can still be verified.
     """
@@ -91,6 +92,7 @@ class Network:
     deposit_chain_id: int = 1
     sync_message_due_bps: int = 3333
     sync_message_due_bps_gloas: int = 2500
+    custody_requirement: int = 4
     bootstrap_nodes: tuple[str, ...] = field(default=(), repr=False)
     retired: bool = False
 

@@ -29,6 +29,7 @@ def config_mapping(network: Network) -> dict[str, Any]:
         "DEPOSIT_CHAIN_ID": network.deposit_chain_id,
         "SYNC_MESSAGE_DUE_BPS": network.sync_message_due_bps,
         "SYNC_MESSAGE_DUE_BPS_GLOAS": network.sync_message_due_bps_gloas,
+        "CUSTODY_REQUIREMENT": network.custody_requirement,
         "GENESIS_FORK_VERSION": "0x" + network.forks[0].version.hex(),
     }
     if network.slot_duration_ms % 1000 == 0:

@@ -21,7 +21,7 @@ MAX_REQUEST_LIGHT_CLIENT_UPDATES: Final = 128
 ATTESTATION_SUBNET_COUNT: Final = 64
 SYNC_COMMITTEE_SUBNET_COUNT: Final = 4
 CUSTODY_REQUIREMENT: Final = 4
-"""The least custody group count of a node (fulu das-core). Lighthouse leaves who tells less."""
+"""What version 2 of metadata stands for; what a network asks for is in its configuration."""
 
 _UINT64: Final = Uint(64)
 _ROOT: Final = Bytes(32)

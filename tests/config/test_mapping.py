@@ -84,6 +84,7 @@ def test_what_a_configuration_says_overrides_its_preset() -> None:
             "DEPOSIT_CHAIN_ID": "4242",
             "SYNC_MESSAGE_DUE_BPS": "4000",
             "SYNC_MESSAGE_DUE_BPS_GLOAS": 3000,
+            "CUSTODY_REQUIREMENT": "8",
             "BLOB_SCHEDULE": [{"EPOCH": "5", "MAX_BLOBS_PER_BLOCK": 12}],
             "SOMETHING_NEW": {"nested": [1.5, None]},
         },
@@ -104,6 +105,7 @@ def test_what_a_configuration_says_overrides_its_preset() -> None:
     assert network.min_epochs_for_block_requests == 99
     assert network.deposit_chain_id == 4242
     assert (network.sync_message_due_bps, network.sync_message_due_bps_gloas) == (4000, 3000)
+    assert network.custody_requirement == 8
     assert network.blob_schedule == (BlobParameters(5, 12),)
     assert network.genesis_time == 77
     assert network.genesis_validators_root == b"\xab" * 32
@@ -190,6 +192,7 @@ UINT_KEYS = [
     "DEPOSIT_CHAIN_ID",
     "SYNC_MESSAGE_DUE_BPS",
     "SYNC_MESSAGE_DUE_BPS_GLOAS",
+    "CUSTODY_REQUIREMENT",
 ]
 NOT_UINTS = [
     -1,

@@ -113,7 +113,7 @@ class SimulatedPeer:
         self.responder = FaultyResponder(
             network=network,
             status=_never_asked,
-            metadata=lambda: Metadata(seq_number=1),
+            metadata=lambda: Metadata(1, custody_group_count=network.custody_requirement),
             light_client=None,
             on_status=self._note_status,
             on_goodbye=self._note_goodbye,

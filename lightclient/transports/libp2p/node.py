@@ -97,7 +97,7 @@ class Node:
         self.company = Company(options, network, member, self.book, clock, uniform)
         self.peers = self.company.peers
         self.port = 0
-        self.metadata = Metadata(seq_number=1)
+        self.metadata = Metadata(1, custody_group_count=network.custody_requirement)
         self.traffic = Traffic()
         self.blocks = BlockRequests(network, self.peers, clock, uniform)
         self._block_listeners = [] if block_listeners is None else block_listeners

@@ -25,13 +25,12 @@ from lightclient.wire.enr import (
 )
 from lightclient.wire.fork_id import fork_entries
 from lightclient.wire.identity import IdentityKey
-from lightclient.wire.messages import CUSTODY_REQUIREMENT
 from lightclient.wire.rlp import Item
 
 RECORD_FILE: Final = "node-record.txt"
 _MAX_FILE_BYTES: Final = 1024
-_CUSTODY: Final = {b"cgc": bytes([CUSTODY_REQUIREMENT])}
-"""As our metadata tell it (fulu p2p-interface, ENR structure)."""
+_CUSTODY: Final = b"cgc"
+"""Custody group count, as our metadata tell it (fulu p2p-interface, ENR structure)."""
 
 
 class RecordFile:
@@ -95,7 +94,10 @@ class OwnRecord:
         if basis == self._basis:
             return False
         self._basis = basis
-        changes: dict[bytes, Item | None] = {**fork_entries(self._network, epoch), **_CUSTODY}
+        changes: dict[bytes, Item | None] = {
+            **fork_entries(self._network, epoch),
+            _CUSTODY: _big_endian(self._network.custody_requirement),
+        }
         if host is not None:
             ip = ip_address(host)
             other = IPv4Address(0) if ip.version == 6 else ip_address("::")
@@ -111,3 +113,8 @@ class OwnRecord:
         if self._told_address is not None:
             return self._told_address, udp_port
         return (None, udp_port) if self._seen is None else self._seen
+
+
+def _big_endian(number: int) -> bytes:
+    """A number without zeros before it; 0 is no byte at all."""
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")

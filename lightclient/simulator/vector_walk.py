@@ -62,7 +62,6 @@ class Walk:
         )
         self._steps: list[dict[str, Any]] = []
         self._with_rules = handler != "sync"
-        self._trusted_block_root = trusted_block_root
         version = chain.network.forks[FORKS_BY_NAME[store_format.name].index].version
         self._meta: dict[str, Any] = {
             "genesis_validators_root": hex_of(chain.network.genesis_validators_root),

@@ -71,7 +71,6 @@ def _without(pattern: str) -> Spoil:
 
 
 SYNC = "tests/minimal/deneb/light_client/sync/*/light_client_sync"
-LEGACY = "tests/minimal/altair/light_client/sync/*/capella_store_with_legacy_data"
 ALTAIR_SYNC = "tests/minimal/altair/light_client/sync/*/light_client_sync"
 ALTAIR_COLLECTION = "tests/minimal/bellatrix/light_client/data_collection/*/light_client_*"
 BOOTSTRAP_DIGEST = "        bootstrap:\n          fork_digest: '0x0cbc"
@@ -114,7 +113,7 @@ COLLECTION = "tests/minimal/deneb/light_client/data_collection/*/light_client_da
         (COLLECTION, _edit("steps.yaml", BOOTSTRAP_DIGEST, BOOTSTRAP_DIGEST + "00"), "5 bytes"),
         (
             COLLECTION,
-            _edit("steps.yaml", BOOTSTRAP_DIGEST, BOOTSTRAP_DIGEST[:-4] + "ddcb"),
+            _edit("steps.yaml", BOOTSTRAP_DIGEST, OTHER_DIGEST),
             "no fork",
         ),
         (ALTAIR_COLLECTION, _flip("optimistic_update_0*", -50), "the signature"),

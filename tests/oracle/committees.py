@@ -9,7 +9,7 @@ from random import Random
 
 from lightclient.bls import Backend
 from lightclient.bls.encoding import CURVE_ORDER, G1_INFINITY, G2_INFINITY, negated
-from lightclient.containers import SyncAggregate, SyncCommittee, default_sync_committee
+from lightclient.containers import SyncCommittee, default_sync_committee
 
 HOSTILE_NAMES = frozenset({"negations", "wrong aggregate", "junk aggregate", "bad keys"})
 """Committees whose aggregate may not be the finite sum of valid keys."""
@@ -89,14 +89,6 @@ def bits_of(seats: Collection[int], size: int) -> bytes:
 def signed(backend: Backend, secret: int, message: bytes) -> bytes:
     """The signature of a secret; infinity for zero."""
     return backend.sign(secret, message) if secret else G2_INFINITY
-
-
-def aggregate_of(
-    backend: Backend, signers: Signers, seats: Collection[int], message: bytes
-) -> SyncAggregate:
-    """As true an aggregate as the seats' secrets allow."""
-    size = len(signers.secrets)
-    return SyncAggregate(bits_of(seats, size), signed(backend, signers.secret_of(seats), message))
 
 
 class Committees:

@@ -15,7 +15,6 @@ from lightclient.containers import (
     BeaconBlockHeader,
     ExecutionPayloadHeader,
     LightClientHeader,
-    ObjectKind,
     execution_payload_header_type,
     light_client_header_type,
     zero_branch,
@@ -198,10 +197,3 @@ class Forge:
         branch = tree.branch(gindex)
         missing = depth - len(branch)
         return zero_branch(missing) + branch if missing >= 0 else branch[-missing:]
-
-
-def depth_of(kind: ObjectKind, data_format: DataFormat) -> int:
-    """Length of the committee branch of a bootstrap or an update."""
-    if kind is ObjectKind.BOOTSTRAP:
-        return data_format.current_sync_committee_branch_depth
-    return data_format.next_sync_committee_branch_depth

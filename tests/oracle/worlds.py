@@ -20,11 +20,6 @@ class World:
     boundaries: tuple[int, ...] = field(default=())
     """The first slots of forks other than genesis'."""
 
-    @property
-    def newest_fork(self) -> str:
-        """The newest scheduled fork."""
-        return [item for item in self.network.forks if item.epoch != FAR_FUTURE_EPOCH][-1].fork.name
-
 
 def drawn_world(draw: Random, preset: str, newest: str | None = None) -> World:
     """A network in which forks up to ``newest`` (drawn by default) activate.

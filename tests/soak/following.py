@@ -117,7 +117,7 @@ def follow_a_year(seed: int, days: int = 365) -> LongResult:
                 )
             )
         day += 1
-    return _played(seed, network, phases, forks_in=days)
+    return _played(seed, network, phases)
 
 
 def follow_a_month(seed: int, days: int = 30) -> LongResult:
@@ -129,7 +129,7 @@ def follow_a_month(seed: int, days: int = 30) -> LongResult:
         Phase(Kind.CALM, CALM_SLOTS, behaviours),
     )
     phases = [phase for _ in range(days) for phase in day]
-    return _played(seed, network, phases, forks_in=days, measure=True)
+    return _played(seed, network, phases, measure=True)
 
 
 def _network(days: int) -> Network:
@@ -144,7 +144,7 @@ def _network(days: int) -> Network:
 
 
 def _played(
-    seed: int, network: Network, phases: list[Phase], *, forks_in: int, measure: bool = False
+    seed: int, network: Network, phases: list[Phase], *, measure: bool = False
 ) -> LongResult:
     start_slot = MAINNET.slots_per_sync_committee_period + 500
     scenario = Scenario(

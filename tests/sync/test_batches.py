@@ -128,10 +128,6 @@ def _future_signature(update: LightClientUpdate) -> LightClientUpdate:
     return replace(update, signature_slot=2**40)
 
 
-def _same(update: LightClientUpdate) -> LightClientUpdate:
-    return update
-
-
 CORRUPTIONS: list[Callable[[LightClientUpdate], LightClientUpdate]] = [
     _other_signature,
     _junk_signature,

@@ -67,11 +67,9 @@ class HonestPeer:
         self.node: Node = make_node(world, self.member, direct=direct)
         self.service = Service()
         self.published = 0
-        self._victim = ""
 
     async def ask_on(self, victim: str) -> None:
         """Ask the peer of that id until cancelled."""
-        self._victim = victim
         due = {protocol: trio.current_time() + 1.0 for protocol in _EVERY}
         before: Connection | None = None
         while True:

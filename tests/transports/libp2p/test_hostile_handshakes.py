@@ -75,7 +75,8 @@ PAYLOADS: dict[str, Callable[[KeyPair, bytes], bytes]] = {
 
 @pytest.mark.parametrize("name", PAYLOADS)
 async def test_no_proof_of_identity_but_a_right_one_opens_a_connection(name: str) -> None:
-    victim, costs = Host(), []
+    victim = Host()
+    costs: list[float] = []
     async with victim.running():
         while min(costs, default=1.0) >= 0.6 and len(costs) < 3:  # once it may be the machine
             async with await connect(victim.port) as stream:

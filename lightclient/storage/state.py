@@ -162,11 +162,18 @@ def _summary(state: StoredState, formats: Mapping[str, str]) -> dict[str, Json]:
         "current_max_active_participants": store.current_max_active_participants,
         "saved_at_ms": state.saved_at_ms,
         "formats": dict(formats),
-        "scores": {
-            name[:MAX_NAME_LENGTH]: dict(figures)
-            for name, figures in list(state.scores.items())[:MAX_SCORES]
-        },
+        "scores": _kept_scores(state.scores),
     }
+
+
+def _kept_scores(scores: Scores) -> dict[str, Json]:
+    """The first ones, without those whose names take too much room."""
+    kept = {
+        name: dict(figures)
+        for name, figures in scores.items()
+        if len(json.dumps(name)) <= MAX_NAME_LENGTH
+    }
+    return dict(list(kept.items())[:MAX_SCORES])
 
 
 def _encode_committee(committee: SyncCommittee) -> bytes:

@@ -117,14 +117,26 @@ def test_the_largest_state_of_a_real_network_stays_far_below_a_megabyte(tmp_path
             assert directory.size_bytes() < 300_000
 
 
+def test_names_of_providers_never_keep_the_state_from_being_saved(tmp_path: Path) -> None:
+    # In JSON, each of these characters takes twelve bytes.
+    long = {f"{n:03}" + "\U0001f511" * 297: {"availability": n} for n in range(64)}
+    odd = {"\ud800 alone": {"availability": 1}, "plain": {"availability": 2}}
+    with opened(tmp_path) as directory:
+        directory.save(replace(newest(), scores=long | odd))
+        directory.save(replace(newest(), scores=odd | long))
+    again = load(tmp_path)
+    assert again is not None
+    assert again.scores == odd
+
+
 def test_scores_are_bounded_and_odd_ones_left_out(saved: Path) -> None:
-    many = {f"{n} " + "x" * 1000: {"availability": n} for n in range(1000)}
+    many = {f"{n:03} " + "x" * 290: {"availability": n} for n in range(1000)}
     with opened(saved) as directory:
         directory.save(replace(newest(), scores=many))
         again = directory.load(network(), ROOT, verifier())
     assert again is not None
     assert len(again.scores) == 64
-    assert max(map(len, again.scores)) == 300
+    assert max(map(len, again.scores)) == 294
     parts = encode_state(newest())
     summary = json.loads(parts["summary"])
     summary["scores"] = {"a": {"x": "y", "z": 1}, "b": 7, "c": {"v": True}}

@@ -43,12 +43,16 @@ _MORE_PATIENCE: Final = 1.5
 
 @dataclass(slots=True, eq=False)
 class _Download:
-    """A page asked of one provider; ``is_late`` once it was asked for elsewhere too."""
+    """A page asked of one provider; ``is_late`` once it was asked for elsewhere too.
+
+    ``held_back`` is what the provider counted then, see ``Provider.note_overtaken``.
+    """
 
     provider: Provider
     page: _Page
     scope: anyio.CancelScope
     started: float
+    held_back: int
     is_late: bool = False
 
 
@@ -167,9 +171,9 @@ class History:
 
     def _note_overtaken(self, page: _Page, winner: _Download) -> None:
         for download in page.downloads:
-            if download.started < winner.started:
-                self._slow.add(download.provider)
-                download.provider.score.note_overtaken()
+            provider, is_late = download.provider, download.started < winner.started
+            if is_late and provider.note_overtaken(download.held_back):
+                self._slow.add(provider)
 
     def _drop_first_page(self) -> None:
         for download in self._pages.popleft().downloads:
@@ -224,7 +228,8 @@ class History:
         provider = self._idle_provider(page)
         if provider is None:
             return False
-        download = _Download(provider, page, anyio.CancelScope(), anyio.current_time())
+        now = anyio.current_time()
+        download = _Download(provider, page, anyio.CancelScope(), now, provider.held_back)
         page.downloads.append(download)
         self._downloads.append(download)
         assert self._tasks is not None  # pages are handed out within ``run`` only

@@ -88,6 +88,22 @@ class Provider:
         """Who speaks: two URLs of one server are one voice where agreement is counted."""
         return getattr(self.transport, "server", self.name)
 
+    @property
+    def held_back(self) -> int:
+        """How many requests of ours had to wait: it is asked no more often than it likes."""
+        return int(getattr(self.transport, "held_back", 0))
+
+    def note_overtaken(self, held_back: int) -> bool:
+        """Another was asked later and helped first; False if that is not held against it.
+
+        Args:
+            held_back: as it was when this one was asked: it is not slow if we were.
+        """
+        if self.held_back != held_back:
+            return False
+        self.score.note_overtaken()
+        return True
+
     def is_paused(self, now_ms: int) -> bool:
         """Whether to leave it alone now."""
         return self.has_asked_for_pause(now_ms) or self.wrong_network is not None

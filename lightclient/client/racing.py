@@ -40,12 +40,14 @@ class _Runner:
     """A provider that was asked.
 
     Attributes:
+        held_back: what the provider counted then, see ``Provider.note_overtaken``.
         is_late: another was asked because this one took its time.
         answer: None while it is awaited.
     """
 
     provider: Provider
     started: float
+    held_back: int
     is_late: bool = False
     answer: Answer | None = None
 
@@ -92,7 +94,8 @@ class Race:
 
     def _start(self, tasks: anyio.abc.TaskGroup) -> None:
         while self._waiting and sum(not item.is_late for item in self._running) < self.at_once:
-            runner = _Runner(self._waiting.popleft(), anyio.current_time())
+            provider = self._waiting.popleft()
+            runner = _Runner(provider, anyio.current_time(), provider.held_back)
             self._asked.add(runner.provider)
             self._running.append(runner)
             tasks.start_soon(self._ask, runner)
@@ -120,7 +123,7 @@ class Race:
         if judged.progress:
             for item in self._running:
                 if item.started < runner.started:
-                    item.provider.score.note_overtaken()
+                    item.provider.note_overtaken(item.held_back)
         return True
 
     async def _wait(self) -> bool:
@@ -149,6 +152,5 @@ class Race:
         if any(item.provider.cuts >= MAX_CUTS for item in self._running):
             return False
         for item in self._running:
-            item.provider.cuts += 1
-            item.provider.score.note_overtaken()
+            item.provider.cuts += item.provider.note_overtaken(item.held_back)
         return True

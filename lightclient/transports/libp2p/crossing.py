@@ -85,6 +85,10 @@ class RemoteTransport:
     def name(self) -> str:
         return self._transport.name
 
+    @property
+    def held_back(self) -> int:
+        return int(getattr(self._transport, "held_back", 0))
+
     async def open(self, network: Network) -> None:
         """Nothing to do: the pool connects."""
 

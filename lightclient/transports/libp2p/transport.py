@@ -68,6 +68,9 @@ class Libp2pTransport:
 
     Args:
         pace: how often it was asked lately, perhaps on an earlier connection.
+
+    Attributes:
+        held_back: how many requests had to wait for that, which is nothing the peer does.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Libp2pTransport:
         self._connection = connection
         self._network = network
         self._pace = pace or RequestPace()
+        self.held_back = 0
 
     def __repr__(self) -> str:
         return f"Libp2pTransport({self.name!r})"
@@ -228,6 +232,8 @@ class Libp2pTransport:
         return answer
 
     async def _wait_for_pace(self, protocol: Protocol, tokens: int) -> None:
+        if self._pace.seconds_until(protocol.name, trio.current_time(), tokens) > 0:
+            self.held_back += 1
         while not self._pace.take(protocol.name, trio.current_time(), tokens):
             pause = self._pace.seconds_until(protocol.name, trio.current_time(), tokens)
             await trio.sleep(max(pause, 0.01))

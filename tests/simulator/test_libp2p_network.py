@@ -24,6 +24,7 @@ from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOption
 from lightclient.transports.libp2p.pool import Libp2pPool
 from tests.client.world import until
 from tests.served import past_chain
+from tests.transports.libp2p.unhurried import unhurried  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.anyio
 SLOT_MS = 400

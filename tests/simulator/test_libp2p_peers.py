@@ -54,6 +54,7 @@ from lightclient.wire.protocols import (
 from lightclient.wire.responses import decode_object, decode_payload
 from tests.client.world import FORK_EPOCHS, SLOTS_PER_EPOCH, World, until
 from tests.transports.libp2p.hosts import Host
+from tests.transports.libp2p.unhurried import unhurried  # noqa: F401 - a fixture
 from tests.transports.libp2p.world import Member, make_node, running
 
 pytestmark = pytest.mark.anyio

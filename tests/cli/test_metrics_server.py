@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -219,16 +219,20 @@ def test_the_follower_becomes_ready_and_tells_so_to_whoever_asks(tmp_path: Path)
     assert document["health"] == "synced"
     assert document["head_slot"] >= document["finalized_slot"] > 0
     # The server's clock is this machine's, and tells the time in its answers.
-    assert abs(document["clock_skew"]) < 5
+    assert abs(document["clock_skew"]) < 60
     assert 'lightclient_verdicts_total{kind="bootstrap",' in text
     assert 'lightclient_provider_score{figure="honesty",' in text
     assert "process_resident_memory_bytes" in text or sys.platform != "linux"
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Below those that systems give to connections, of which other tests open many meanwhile."""
+    for number in range(1000):
+        port = 20_000 + (os.getpid() * 101 + number) % 10_000
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def _page(port: int, path: str) -> str:

@@ -8,30 +8,23 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
-import anyio
 import pytest
 
-from lightclient.client import SyncState
 from lightclient.simulator import simulated_network
 from lightclient.simulator.habits import Answer, Received
 from lightclient.storage import DataDirectory
 from lightclient_cli import follow
-from lightclient_cli.follow import StopAt
 from tests.cli.conftest import Command
+from tests.cli.followers import following, read_until, run, stop
 from tests.served import SLOT_MS, Served, past_chain, served, write_network
 
 SECRET = "s3cr3t-v4lue"
 ROOT = "0x" + "11" * 32
-# On a machine that has other things to do; what it could wait for takes twice as long or hangs.
-AT_ONCE_SECONDS = 15
-
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 
 
@@ -47,52 +40,6 @@ def habits(chain: Served) -> Iterator[Served]:
     yield chain
     chain.habits.light_client_status = None
     chain.habits.intercept = None
-
-
-@contextmanager
-def following(
-    *options: object, program: tuple[str, ...] = ("-m", "lightclient_cli")
-) -> Iterator[subprocess.Popen[str]]:
-    """The follower as a process, ended in any case."""
-    with subprocess.Popen(
-        [sys.executable, *program, *map(str, options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "127.0.0.1"},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def run(*options: object, **more: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    with following(*options, **more) as process:
-        out, err = process.communicate(timeout=240)
-    assert "Traceback" not in err
-    return subprocess.CompletedProcess((), process.returncode, out, err)
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """Lines up to the first with ``text``."""
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return "".join(lines)
-    raise AssertionError(f"ended without {text!r}: {''.join(lines)}")
-
-
-def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """What it still wrote; it must end well, say nothing ill, and wait for nothing."""
-    start = time.monotonic()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=240)
-    assert time.monotonic() - start < AT_ONCE_SECONDS
-    assert (process.returncode, err) == (0, "")
-    return out
 
 
 # --- the main job ---------------------------------------------------------------------------------
@@ -343,68 +290,6 @@ def test_a_fault_of_the_program_is_a_line_and_while_debugging_a_traceback(chain:
     assert "Traceback" in done.stdout
     (fatal,) = [line for line in done.stdout.splitlines() if line.startswith("FAT")]
     assert "RuntimeError" in fatal
-
-
-# --- without a process ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wall", "synced", "epoch", "state", "reason"),
-    [
-        (None, None, 9, SyncState.SYNCED, None),
-        (5, None, 4, SyncState.SYNCED, None),
-        (5, None, 5, SyncState.BOOTSTRAPPING, "--debug-stop-at-epoch"),
-        (0, None, 0, SyncState.BOOTSTRAPPING, "--debug-stop-at-epoch"),
-        (None, 5, 4, SyncState.SYNCED, None),
-        (None, 5, 6, SyncState.SYNCING, None),
-        (None, 5, 6, SyncState.BOOTSTRAPPING, None),
-        (None, 5, 6, SyncState.SYNCED, "--stop-at-synced-epoch"),
-        (7, 5, 6, SyncState.SYNCED, "--stop-at-synced-epoch"),
-        (7, 5, 7, SyncState.SYNCING, "--debug-stop-at-epoch"),
-    ],
-)
-def test_when_to_stop(
-    wall: int | None, synced: int | None, epoch: int, state: SyncState, reason: str | None
-) -> None:
-    assert StopAt(wall, synced).reason(epoch, state) == reason
-
-
-def test_slots_that_passed_while_the_machine_slept_are_not_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network = simulated_network("minimal", slot_duration_ms=1000)
-    clock = [10_000]
-    sleeps = iter([11_000, 11_999, 12_001, 500_000, 501_000, 20_300, 21_000])
-    told: list[tuple[int, int]] = []
-
-    async def sleep_until(moment_ms: int, _network: object) -> None:
-        try:
-            clock[0] = next(sleeps)
-        except StopIteration:
-            stopped.append(True)
-            client.status.state = SyncState.SYNCED
-
-    stopped: list[bool] = []
-    client = SimpleNamespace(
-        network=network,
-        status=SimpleNamespace(state=SyncState.SYNCING),
-        stop=lambda: stopped.append(True),
-    )
-    monkeypatch.setattr(follow, "wall_clock_ms", lambda: clock[0])
-    monkeypatch.setattr(follow, "_sleep_until", sleep_until)
-    monkeypatch.setattr(
-        follow, "_log_slot", lambda _client, slot: told.append((slot, clock[0] % 1000))
-    )
-    follower = follow._Follower(
-        client,  # type: ignore[arg-type]  # as much of a client as it looks at
-        StopAt(None, 0),
-        None,  # type: ignore[arg-type]  # writes nothing
-        with_display=False,
-        with_colors=False,
-    )
-    anyio.run(follower._watch_slots, 10)
-    assert [slot for slot, _ in told] == [11, 12, 500, 501, 20, 21]
-    assert stopped == [True, True]
 
 
 # --- what it keeps --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from lightclient.transports.libp2p.identity import KEY_FILE, load_identity
 from lightclient.transports.libp2p.pool import Libp2pPool
 from lightclient_cli.main import main
 from lightclient_cli.peering import make_pool
-from tests.cli.test_follow import run
+from tests.cli.followers import run
 from tests.served import past_chain, write_network
 from tests.transports.libp2p.world import address_of, make_node, running
 

@@ -183,11 +183,12 @@ def test_more_than_there_are_of_different_names_cannot_be_asked_for() -> None:
     ],
 )
 def test_two_urls_of_one_server_are_one_provider(url: str) -> None:
-    world = World(30)
-    servers = [RestTransport("http://provider.example/path"), RestTransport(url)]
+    processor = World(30).processor()
+    same = [RestTransport("http://provider.example/path"), RestTransport(url)]
+    other = RestTransport("http://provider.example:8080")
     with pytest.raises(ConfigError, match="one server counts once"):
-        world.client(*servers, min_providers=2)
-    world.client(*servers, RestTransport("http://provider.example:8080"), min_providers=2)
+        Fetcher.over(processor, same, int, Told()).require(2)
+    Fetcher.over(processor, [*same, other], int, Told()).require(2)
 
 
 async def test_a_header_is_not_confirmed_by_the_same_server_at_another_path() -> None:

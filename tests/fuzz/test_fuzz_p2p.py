@@ -36,8 +36,7 @@ def test_a_live_node_outlives_each_attack_and_serves_honest_peers(tmp_path: Path
     report = trio.run(run.play)
     told = "\n".join(summary(report))
     assert report.findings == [], told
-    assert sum(layer.inputs for layer in report.layers.values()) > 200, told
-    assert len(report.layers) >= len(LAYERS) // 2, told
+    assert report.is_enough, told
 
 
 def _well() -> Report:

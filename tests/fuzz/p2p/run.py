@@ -17,6 +17,7 @@ import trio
 
 from tests.client.world import until
 from tests.fuzz.histories import CHECKOUT
+from tests.fuzz.p2p.attacker import LAYERS
 from tests.fuzz.p2p.honest import HonestPeer, Service
 from tests.fuzz.p2p.scene import SceneWorld, Target
 from tests.transports.libp2p.world import address_of
@@ -32,7 +33,9 @@ MAX_MISSED = 0.02
 MIN_HEARD = 0.7
 """Share of the published messages that a third party hears of through the victim: when the second
 honest peer is not connected it hears nothing, and a mesh may have other members at times."""
+ENOUGH_INPUTS = 200
 _START_SECONDS = 90
+_LONGEST_SHORT_SECONDS = 240.0
 _QUIET_SECONDS = 3.0
 _REMEMBERED_CASES = 400
 
@@ -61,6 +64,12 @@ class Report:
     findings: list[str] = field(default_factory=list)
     cases: list[int] = field(default_factory=list)
 
+    @property
+    def is_enough(self) -> bool:
+        """Whether half of all attacks were made, with more than a few inputs."""
+        inputs = sum(layer.inputs for layer in self.layers.values())
+        return inputs > ENOUGH_INPUTS and 2 * len(self.layers) >= len(LAYERS)
+
     def most(self, key: str) -> float:
         """The largest figure that the victim told."""
         return max((item.get(key, 0) for item in self.told), default=0)
@@ -71,7 +80,7 @@ class Run:
 
     Args:
         numbers: the cases; all from 0 on if there are none.
-        is_short: see :func:`judged`.
+        is_short: see :func:`judged`; goes on until enough was attacked, on a slow machine longer.
         log: where the victim logs to.
     """
 
@@ -152,14 +161,25 @@ class Run:
         numbers = ",".join(map(str, self._numbers))
         arguments = [target.to_text(), self._seed, numbers]
         async with _process("tests.fuzz.p2p.attacker", arguments) as attackers:
-            with trio.move_on_after(self._seconds):
+            with trio.move_on_after(_START_SECONDS) as attack:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch, victim, nursery.cancel_scope)
                     async for line in _lines(attackers):
+                        if not self._begun:
+                            nursery.start_soon(self._end_in_time, attack)
                         self._note(json.loads(line))
                     nursery.cancel_scope.cancel()
             if attackers.poll() not in (None, 0):
                 self.report.findings.append(f"the attackers ended: {attackers.returncode}")
+
+    async def _end_in_time(self, attack: trio.CancelScope) -> None:
+        """Counted from the first case on: attackers, too, take their time to start."""
+        longest = _LONGEST_SHORT_SECONDS if self._is_short else self._seconds
+        attack.deadline = trio.current_time() + longest
+        await trio.sleep(self._seconds)
+        if self._is_short:
+            await until(lambda: self.report.is_enough, longest)
+        attack.cancel()
 
     async def _watch(self, victim: trio.Process, scope: trio.CancelScope) -> None:
         """End a run early whose victim is gone or told a fault: the last cases are the ones."""

@@ -229,8 +229,11 @@ async def test_who_asks_too_fast_again_and_again_is_left_and_a_pause_makes_it_go
             await again(seldom, MAX_IN_VAIN - 2)
             assert await is_served(seldom, world)  # which is answered, and in time
         assert other.board.peer_id in node.peers
-        await again(often, MAX_IN_VAIN + 4)
-        await until(lambda: eager.board.peer_id not in node.peers, PATIENCE)
+        with trio.fail_after(PATIENCE):
+            # On a slow machine the first of them are not too fast.
+            while eager.board.peer_id in node.peers:
+                await again(often, MAX_IN_VAIN + 4)
+                await trio.lowlevel.checkpoint()
 
 
 class Watched(ServedChain):

@@ -73,7 +73,7 @@ async def following(
 ) -> AsyncIterator[tuple[LightClient, Witness]]:
     witness = Witness(world)
     client = world.client(
-        *transports,  # type: ignore[arg-type]
+        *transports,
         rng=random.Random(seed),
         on_finalized_header=witness,
         on_optimistic_header=witness,

@@ -24,7 +24,7 @@ from lightclient.simulator import SimulatedChain, simulated_network
 from lightclient.simulator.keys import ValidatorKeys
 from lightclient.sync import Outcome, Processor
 from lightclient.testing import MockTransport
-from lightclient.transports.base import UpdateRange
+from lightclient.transports.base import Transport, UpdateRange
 
 GENESIS = 1_700_000_000
 SLOTS_PER_EPOCH = 8
@@ -89,7 +89,7 @@ class World:
     def processor(self, slot: int = 0, **options: Any) -> Processor:
         return Processor(self.network, self.root(slot), **options)
 
-    def client(self, *transports: MockTransport, slot: int = 0, **options: Any) -> LightClient:
+    def client(self, *transports: Transport, slot: int = 0, **options: Any) -> LightClient:
         """A client that trusts the first bootstrap from ``slot`` on."""
         options.setdefault("clock", self.clock)
         return LightClient(

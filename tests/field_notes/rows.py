@@ -52,17 +52,17 @@ ROWS: Mapping[str, tuple[str, ...]] = {
         "test_providers.py::test_a_slow_provider_does_not_hold_the_client_up",
     ),
     "Wrong data from servers": (
-        "test_providers.py::test_a_lie_is_refused_by_its_rule_and_costs_the_liar_alone",
-        "test_providers.py::test_with_liars_alone_nothing_false_is_ever_shown",
-        "test_providers.py::test_a_branch_of_another_forks_length_is_not_decoded",
-        "test_providers.py::test_stale_data_moves_nothing_backwards",
+        "test_answers.py::test_a_lie_is_refused_by_its_rule_and_costs_the_liar_alone",
+        "test_answers.py::test_with_liars_alone_nothing_false_is_ever_shown",
+        "test_answers.py::test_a_branch_of_another_forks_length_is_not_decoded",
+        "test_answers.py::test_stale_data_moves_nothing_backwards",
     ),
     "Missing or odd versions": (
-        "test_providers.py::test_labels_that_are_missing_or_odd_do_no_harm",
-        "test_providers.py::test_a_version_header_that_lies_does_no_harm",
+        "test_answers.py::test_labels_that_are_missing_or_odd_do_no_harm",
+        "test_answers.py::test_a_version_header_that_lies_does_no_harm",
     ),
     "Fork digests": (
-        "test_providers.py::test_digests_with_and_without_blob_parameters_are_understood",
+        "test_answers.py::test_digests_with_and_without_blob_parameters_are_understood",
     ),
     "Few signatures": (
         (

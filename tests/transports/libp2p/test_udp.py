@@ -109,7 +109,7 @@ sorted_by_sender = pytest.mark.skipif(
 
 
 def fill(source: UdpSocket, address: str, victim: UdpSocket) -> None:
-    """More than the kernel keeps; not longer than an answer, for which there were room otherwise."""
+    """More than the kernel keeps; not longer than an answer, for which there would be room."""
     for _ in range(5000):
         source.send(b"strange", (address, victim.port))
 

@@ -275,7 +275,7 @@ async def test_what_goes_wrong_is_what_its_name_says(
         transport = Libp2pTransport(connection, world.network)
         with pytest.raises(error):
             await transport.get_light_client_finality_update()
-    assert peer.faults.injected[fault] == 1
+    assert peer.faults.injected[fault] >= 1  # twice if it was asked again
 
 
 async def test_a_mute_peer_takes_a_request_and_says_nothing(world: World) -> None:
@@ -305,6 +305,8 @@ async def test_a_node_of_ours_parts_from_it_with_the_reason(
     seconds = 1.0 if role == "mute" else 60.0
     deadlines = Deadlines(seconds, seconds)
     monkeypatch.setattr("lightclient.transports.libp2p.requests._SHORT", deadlines)
+    # A goodbye that takes longer than this is not heard.
+    monkeypatch.setattr("lightclient.transports.libp2p.acquaintance.GOODBYE_SECONDS", 10.0)
     local = World(SLOT)
     peer = make_peer(local, role=ROLES[role])
     async with up(peer):

@@ -108,13 +108,35 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
             return self._client.optimistic_header()
         return self._client.optimistic_header(max_age=max_age)
 
-    def confirmed_finalized_header(self) -> VerifiedHeader | None:
-        """The latest finalized header that ``min_providers`` served; None before that."""
-        return self._client.confirmed_finalized_header()
+    @overload
+    def confirmed_finalized_header(self) -> VerifiedHeader | None: ...
 
-    def confirmed_optimistic_header(self) -> VerifiedHeader | None:
-        """The latest optimistic header that ``min_providers`` served; None before that."""
-        return self._client.confirmed_optimistic_header()
+    @overload
+    def confirmed_finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def confirmed_finalized_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest finalized header that ``min_providers`` served; None before that.
+
+        Raises as :meth:`finalized_header`.
+        """
+        if max_age is None:
+            return self._client.confirmed_finalized_header()
+        return self._client.confirmed_finalized_header(max_age=max_age)
+
+    @overload
+    def confirmed_optimistic_header(self) -> VerifiedHeader | None: ...
+
+    @overload
+    def confirmed_optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def confirmed_optimistic_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest optimistic header that ``min_providers`` served; None before that.
+
+        Raises as :meth:`finalized_header`.
+        """
+        if max_age is None:
+            return self._client.confirmed_optimistic_header()
+        return self._client.confirmed_optimistic_header(max_age=max_age)
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:

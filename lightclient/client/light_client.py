@@ -90,8 +90,8 @@ class LightClient(Readings):
         weak_subjectivity_epochs: how old the trusted block, or a stored state, may be to start
             from; by default the upper bound that the network's configuration gives.
         allow_stale_trusted_root: start even if it is older than that.
-        min_providers: how many of different names must have served a header before callbacks and
-            iterators tell of it; see :meth:`confirmed_finalized_header`.
+        min_providers: how many, of different servers, must have served a header before callbacks
+            and iterators tell of it; see :meth:`confirmed_finalized_header`.
         conflict_policy: "halt" or "continue" when two headers contradict each other although the
             sync committee signed both.
         evidence_dir: where both are kept then; default: ``evidence`` in ``data_dir``, if that is a

@@ -75,16 +75,38 @@ class Readings:
         now_ms = self._clock()
         return require_recent(header, name, max_age, now_ms, self.watch.clock.slow_ms(now_ms))
 
-    def confirmed_finalized_header(self) -> VerifiedHeader | None:
+    @overload
+    def confirmed_finalized_header(self) -> VerifiedHeader | None: ...
+
+    @overload
+    def confirmed_finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def confirmed_finalized_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
         """The latest finalized header that ``min_providers`` served; None before that.
 
-        The trusted block counts as confirmed. With one provider, :meth:`finalized_header`.
+        The trusted block counts as confirmed. With one provider, :meth:`finalized_header`, as which
+        it raises.
         """
-        return self._fetcher.confirmed_finalized_header
+        header = self._fetcher.confirmed_finalized_header
+        if max_age is None:
+            return header
+        return self._require_recent(header, "confirmed finalized", max_age)
 
-    def confirmed_optimistic_header(self) -> VerifiedHeader | None:
-        """The latest optimistic header that ``min_providers`` served; None before that."""
-        return self._fetcher.confirmed_optimistic_header
+    @overload
+    def confirmed_optimistic_header(self) -> VerifiedHeader | None: ...
+
+    @overload
+    def confirmed_optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...
+
+    def confirmed_optimistic_header(self, *, max_age: float | None = None) -> VerifiedHeader | None:
+        """The latest optimistic header that ``min_providers`` served; None before that.
+
+        Raises as :meth:`finalized_header`.
+        """
+        header = self._fetcher.confirmed_optimistic_header
+        if max_age is None:
+            return header
+        return self._require_recent(header, "confirmed optimistic", max_age)
 
     @property
     def min_providers(self) -> int:

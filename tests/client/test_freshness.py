@@ -32,6 +32,25 @@ async def test_a_header_is_returned_when_it_is_young_enough_and_refused_once_it_
         client.optimistic_header(max_age=SLOTS_PER_EPOCH * 6)
 
 
+async def test_a_confirmed_header_is_asked_for_by_age_as_any_other() -> None:
+    world = World(HEAD)
+    client = world.client(world.provider("one"), world.provider("two"), min_providers=2)
+    for ask in (client.confirmed_finalized_header, client.confirmed_optimistic_header):
+        with pytest.raises(NotSyncedError, match=r"no confirmed \w+ header yet"):
+            ask(max_age=1e9)
+    async with client:
+        finalized = await client.wait_until_synced()
+        head = client.confirmed_optimistic_header(max_age=client.age(finalized))
+        assert head == client.confirmed_optimistic_header()
+        assert client.confirmed_finalized_header(max_age=client.age(finalized)) == finalized
+        with pytest.raises(StaleError, match="the confirmed finalized header"):
+            client.confirmed_finalized_header(max_age=client.age(finalized) - 1)
+        client.stop()
+    world.set_clock(HEAD + 3 * SLOTS_PER_EPOCH)
+    with pytest.raises(StaleError, match="the confirmed optimistic header"):
+        client.confirmed_optimistic_header(max_age=SLOTS_PER_EPOCH)
+
+
 def test_without_a_header_there_is_none_to_be_too_old() -> None:
     client = World(HEAD).client()
     assert client.finalized_header() is None
@@ -94,7 +113,13 @@ def test_the_blocking_face_refuses_old_headers_alike() -> None:
     ) as client:
         finalized = client.wait_until_synced(timeout=10)
         assert client.finalized_header(max_age=finalized.age()) == finalized
-        with pytest.raises(StaleError):
-            client.finalized_header(max_age=0)
-        with pytest.raises(StaleError):
-            client.optimistic_header(max_age=0)
+        assert client.confirmed_finalized_header(max_age=finalized.age()) == finalized
+        asks = (
+            client.finalized_header,
+            client.optimistic_header,
+            client.confirmed_finalized_header,
+            client.confirmed_optimistic_header,
+        )
+        for ask in asks:
+            with pytest.raises(StaleError):
+                ask(max_age=0)

@@ -123,12 +123,12 @@ async def test_a_flood_is_looked_into_at_a_bounded_rate(make: Callable[[bytes], 
         datagrams = [make(key_of(1).node_id) for _ in range(500)]
         tracemalloc.start()
         begun, sent_before = time.monotonic(), victim.figures.sent
-        lags: list[float] = []
+        most, read = 0, victim.figures.received
         with flood(victim.port, datagrams) as sent:
             while time.monotonic() - begun < SECONDS:
-                at = time.monotonic()
                 await anyio.sleep(0.02)
-                lags.append(time.monotonic() - at)
+                most = max(most, victim.figures.received - read)
+                read = victim.figures.received
             elapsed = time.monotonic() - begun
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -137,7 +137,8 @@ async def test_a_flood_is_looked_into_at_a_bounded_rate(make: Callable[[bytes], 
         answered = victim.figures.sent - sent_before
         assert answered <= CHALLENGE_BURST + CHALLENGES_PER_SECOND * (elapsed + 1)
         assert peak < 8_000_000
-        assert sorted(lags)[len(lags) // 2] < 0.25, "other tasks have no turn"
+        # In datagrams, as a machine may be slow: while one task sleeps, no more than this is read.
+        assert 0 < most <= 2 * READS_PER_TURN, "other tasks have no turn"
 
 
 @sorted_by_sender

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lightclient.bls import Backend, choose_backend
 from lightclient.config import FIRST_LIGHT_CLIENT_FORK, GENESIS_SLOT, Network
@@ -39,17 +39,10 @@ from lightclient.protocol.excerpts import (
 )
 from lightclient.simulator.blocks import BlockContents, BlockMaker, Checkpoint, SimulatedBlock
 from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys, shuffled
+from lightclient.simulator.signers import LatestSigners
 
 DEFAULT_PARTICIPATION = 0.98
 _EPOCHS_TO_FINALITY = 2
-
-
-@dataclass(frozen=True, slots=True)
-class LatestSigners:
-    """The blocks whose aggregates make the newest finality and optimistic update."""
-
-    finality: SimulatedBlock | None = None
-    optimistic: SimulatedBlock | None = None
 
 
 class SimulatedChain:
@@ -393,27 +386,11 @@ class SimulatedChain:
 
     def _note(self, block: SimulatedBlock) -> None:
         """Remember which objects the aggregate in a new block can make; derive none of them."""
-        self._note_signers(block)
-        self._latest_by_root[block.root] = self._latest
-
-    def _note_signers(self, block: SimulatedBlock) -> None:
         attested = block.parent
         minimum = self.network.preset.min_sync_committee_participants
-        if attested is None or block.participants < minimum:
-            return
-        period = self.network.compute_sync_committee_period_at_slot(block.slot)
-        if period == self.network.compute_sync_committee_period_at_slot(attested.slot):
-            self._candidates.setdefault(period, []).append(block)
-        finality = self._latest.finality
-        if attested.finalized != Checkpoint() and self._is_newer_finality(block, attested):
-            finality = block
-        self._latest = LatestSigners(finality, block)
-
-    def _is_newer_finality(self, block: SimulatedBlock, attested: SimulatedBlock) -> bool:
-        latest = self._latest.finality
-        if latest is None or latest.parent is None:
-            return True
-        if attested.finalized != latest.parent.finalized:
-            return True
-        size = self.network.preset.sync_committee_size
-        return block.participants * 3 >= size * 2 > latest.participants * 3
+        if attested is not None and block.participants >= minimum:
+            period = self.network.compute_sync_committee_period_at_slot(block.slot)
+            if period == self.network.compute_sync_committee_period_at_slot(attested.slot):
+                self._candidates.setdefault(period, []).append(block)
+            self._latest = self._latest.after(block, self.network.preset)
+        self._latest_by_root[block.root] = self._latest

@@ -14,10 +14,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.soak.figures import Figures
+from tests.soak.figures import Figures, Result
 from tests.soak.scenario import draw_scenario
 from tests.soak.stages import STAGES, Report, run_stage
-from tests.soak.world import Result, play
+from tests.soak.world import play
 
 _SEEDS_A_TASK = 10
 _SHOWN_VIOLATIONS = 5

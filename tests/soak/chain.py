@@ -8,17 +8,15 @@ which it cannot, are only named.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import sha256
 
 from lightclient.bls.encoding import CURVE_ORDER, G2_INFINITY
 from lightclient.config import FAR_FUTURE_EPOCH, GENESIS_SLOT, Network
-from lightclient.config.forks import DATA_FORMATS, DataFormat, Fork
+from lightclient.config.forks import DATA_FORMATS, DataFormat
 from lightclient.containers import (
     BeaconBlockHeader,
-    ExecutionPayloadHeader,
     LightClientBootstrap,
     LightClientFinalityUpdate,
     LightClientHeader,
@@ -26,7 +24,6 @@ from lightclient.containers import (
     LightClientUpdate,
     SyncAggregate,
     default_sync_committee,
-    execution_payload_header_type,
     light_client_header_type,
     zero_branch,
 )
@@ -42,42 +39,13 @@ from lightclient.protocol.excerpts import (
 )
 from lightclient.protocol.ranking import is_better_update
 from lightclient.simulator.keys import SimulatedCommittee, ValidatorKeys
-from lightclient.ssz import ZERO_NODE, floorlog2
+from lightclient.ssz import ZERO_NODE
+from tests.soak.blocks import Block, SparseTree, body_at, execution_block_hash, hashed
 
 _EPOCHS_TO_FINALITY = 2
 _CANDIDATES_A_PERIOD = 64
 _KEPT_BLOCKS = 256
 _LONG_EPOCH = 16
-
-
-def hashed(*parts: object) -> bytes:
-    """32 bytes that look random and are the same in every run."""
-    return sha256(repr(parts).encode()).digest()
-
-
-class SparseTree:
-    """A Merkle tree with the given nodes by generalized index; all others look random."""
-
-    def __init__(self, nodes: Mapping[int, bytes], seed: bytes) -> None:
-        self._seed = seed
-        self._nodes = dict(nodes)
-        self._inner = {gindex >> up for gindex in nodes for up in range(1, gindex.bit_length())}
-
-    def node(self, gindex: int) -> bytes:
-        """The node at ``gindex``."""
-        made = self._nodes.get(gindex)
-        if made is None:
-            if gindex in self._inner:
-                made = sha256(self.node(2 * gindex) + self.node(2 * gindex + 1)).digest()
-            else:
-                made = sha256(self._seed + gindex.to_bytes(8, "little")).digest()
-            self._nodes[gindex] = made
-        return made
-
-    def branch(self, gindex: int, depth: int) -> tuple[bytes, ...]:
-        """The proof of a node, with zeros in front up to ``depth``."""
-        siblings = [self.node(gindex >> up ^ 1) for up in range(floorlog2(gindex))]
-        return (ZERO_NODE,) * (depth - len(siblings)) + tuple(siblings)
 
 
 @dataclass
@@ -103,17 +71,6 @@ class Course:
     def participation_at(self, slot: int) -> float:
         """The share that signs in ``slot``, on average."""
         return next((share for slots, share in self.weak if slot in slots), self.participation)
-
-
-@dataclass(frozen=True)
-class Block:
-    """What there is of a block: its header's roots and the trees that prove parts of it."""
-
-    header: BeaconBlockHeader
-    state: SparseTree
-    body: SparseTree
-    execution: ExecutionPayloadHeader | None
-    finalized_slot: int | None
 
 
 class FunctionalChain:
@@ -240,46 +197,12 @@ class FunctionalChain:
             },
             hashed(self.seed, "state", slot),
         )
-        body, execution = self._body(slot, fork)
+        body, execution = body_at(self.seed, slot, self.network)
         parent = hashed(self.seed, "parent", slot)
         header = BeaconBlockHeader(slot, slot % 1009, parent, state.node(1), body.node(1))
         if slot % self.network.preset.slots_per_epoch == 0:
             self.slots_by_root[header.hash_tree_root()] = slot
         return Block(header, state, body, execution, finalized_slot)
-
-    def _body(self, slot: int, fork: Fork) -> tuple[SparseTree, ExecutionPayloadHeader | None]:
-        seed = hashed(self.seed, "body", slot)
-        if fork.proves_parent_block_hash:
-            leaf = hashed(self.seed, "execution", slot)
-            return SparseTree({fork.execution_block_hash_gindex: leaf}, seed), None
-        if not fork.execution_gindex:
-            return SparseTree({1: seed}, seed), None
-        payload = self._payload(slot, with_blob_gas=fork.payload_has_blob_gas)
-        nodes = _payload_nodes(payload, fork.execution_gindex, fork.payload_has_blob_gas)
-        return SparseTree(nodes, seed), payload
-
-    def _payload(self, slot: int, *, with_blob_gas: bool) -> ExecutionPayloadHeader:
-        root = hashed(self.seed, "payload", slot)
-        blob_gas = (131072, slot + 1) if with_blob_gas else (0, 0)
-        return ExecutionPayloadHeader(
-            parent_hash=root,
-            fee_recipient=root[:20],
-            state_root=root,
-            receipts_root=root,
-            logs_bloom=bytes(256),
-            prev_randao=root,
-            block_number=slot + 1000,
-            gas_limit=30_000_000,
-            gas_used=21_000,
-            timestamp=self.network.slot_start_ms(slot) // 1000,
-            extra_data=b"soak"[: slot % 5],
-            base_fee_per_gas=7,
-            block_hash=hashed(self.seed, "execution", slot),
-            transactions_root=root,
-            withdrawals_root=root,
-            blob_gas_used=blob_gas[0],
-            excess_blob_gas=blob_gas[1],
-        )
 
     def _committee_root(self, period: int) -> bytes:
         return self.keys.committee(period).public.hash_tree_root()
@@ -343,7 +266,7 @@ class FunctionalChain:
         if wanted.header == "payload":
             branch = block.body.branch(fork.execution_gindex, depth)
             return LightClientHeader(wanted, block.header, block.execution, branch)
-        block_hash = hashed(self.seed, "execution", slot)
+        block_hash = execution_block_hash(self.seed, slot)
         branch = block.body.branch(fork.execution_block_hash_gindex, depth)
         return LightClientHeader(wanted, block.header, None, branch, block_hash)
 
@@ -457,14 +380,3 @@ class FunctionalChain:
 
 def _draw(seed: int, what: str, slot: int) -> float:
     return int.from_bytes(hashed(seed, what, slot)[:4], "big") / 2**32
-
-
-def _payload_nodes(
-    payload: ExecutionPayloadHeader, gindex: int, with_blob_gas: bool
-) -> dict[int, bytes]:
-    """The field roots of a payload as nodes of the body that holds it at ``gindex``."""
-    layout = execution_payload_header_type(with_blob_gas)
-    roots = [kind.hash_tree_root(getattr(payload, name)) for name, kind in layout.fields.items()]
-    width = 1 << (len(roots) - 1).bit_length()
-    roots += [ZERO_NODE] * (width - len(roots))
-    return {gindex * width + index: root for index, root in enumerate(roots)}

@@ -51,5 +51,16 @@ class Figures:
         ]
 
 
+@dataclass
+class Result:
+    """What came of a seed."""
+
+    seed: int
+    figures: Figures = field(default_factory=Figures)
+    violations: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    digest: str = ""
+
+
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.most_common() if count)

@@ -14,12 +14,13 @@ from pathlib import Path
 from lightclient.config import FORKS, Network
 from lightclient.config.presets import MAINNET
 from lightclient.simulator import simulated_network
-from tests.soak.chain import Course, hashed
-from tests.soak.figures import Figures
+from tests.soak.blocks import hashed
+from tests.soak.chain import Course
+from tests.soak.figures import Figures, Result
 from tests.soak.providers import HONEST, Behaviour
 from tests.soak.scenario import CALM_SLOTS, Kind, Phase, Restart, Scenario
 from tests.soak.virtual_time import draws_for
-from tests.soak.world import Result, World, play
+from tests.soak.world import World, play
 
 _DAY_SLOTS = 7200
 _SLOT_MS = MAINNET.slot_duration_ms

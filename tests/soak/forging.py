@@ -29,7 +29,8 @@ from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )
-from tests.soak.chain import FunctionalChain, hashed
+from tests.soak.blocks import hashed
+from tests.soak.chain import FunctionalChain
 
 Trick: TypeAlias = Callable[["Attacker", AnyUpdate, random.Random], AnyUpdate]
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 from lightclient.config import FORKS, Network, Preset
 from lightclient.config.presets import GNOSIS, MAINNET
 from lightclient.simulator import simulated_network
-from tests.soak.chain import Course, hashed
+from tests.soak.blocks import hashed
+from tests.soak.chain import Course
 from tests.soak.providers import HONEST, Behaviour
 from tests.soak.virtual_time import draws_for
 
@@ -106,6 +107,13 @@ class Scenario:
     def providers(self) -> int:
         """How many there are."""
         return len(self.phases[0].behaviours)
+
+    @property
+    def may_conflict(self) -> bool:
+        """Whether more than half of a committee has signed beside the chain."""
+        return any(
+            behaviour.treason > 0.5 for phase in self.phases for behaviour in phase.behaviours
+        )
 
     def told(self) -> str:
         """For people who look for what went wrong."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import trio
 
+from tests.soak.figures import Result
 from tests.soak.following import LongResult
 from tests.soak.weighing import reachable_bytes
-from tests.soak.world import Result
 
 _MEGABYTE = 1 << 20
 

@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 import anyio
@@ -28,7 +27,7 @@ from lightclient.storage import StoredState
 from lightclient.transports.base import Transport
 from tests.soak.chain import Course, FunctionalChain
 from tests.soak.disk import Disk, watch_saves
-from tests.soak.figures import KILLS, KILLS_IN_SAVES, Figures
+from tests.soak.figures import KILLS, KILLS_IN_SAVES, Result
 from tests.soak.forging import Attacker
 from tests.soak.liveness import Reach
 from tests.soak.over_http import over_http
@@ -42,17 +41,6 @@ from tests.soak.weighing import reachable_bytes
 
 _TOY = ToyBackend()
 _LEAST_CALM_SLOTS = 40
-
-
-@dataclass
-class Result:
-    """What came of a seed."""
-
-    seed: int
-    figures: Figures = field(default_factory=Figures)
-    violations: list[str] = field(default_factory=list)
-    trace: list[str] = field(default_factory=list)
-    digest: str = ""
 
 
 def play(scenario: Scenario, after_phase: Callable[[World], None] | None = None) -> Result:
@@ -323,20 +311,12 @@ class World:
         failure = session.failure
         is_excused = (
             (isinstance(failure, ProviderRefused) and phase.kind is not Kind.CALM)
-            or (isinstance(failure, ConflictingHeaders) and self._may_conflict())
+            or (isinstance(failure, ConflictingHeaders) and self.scenario.may_conflict)
             or (isinstance(failure, DataDirError) and phase.disk_failure is not None)
         )
         if not is_excused:
             session.watch.violated(f"the client ended in a {phase.kind} phase: {failure!r}")
         self.figures.runs[f"gave up with {type(failure).__name__}"] += 1
-
-    def _may_conflict(self) -> bool:
-        """Whether more than half of a committee has signed beside the chain."""
-        return any(
-            behaviour.treason > 0.5
-            for phase in self.scenario.phases
-            for behaviour in phase.behaviours
-        )
 
     def _is_calm_enough(self, session: Session, phase: Phase, slots: int) -> bool:
         """Whether a calm phase may end before its time: all there is to reach is reached."""
@@ -373,7 +353,7 @@ class World:
         )
         if session.ended.is_set():
             return
-        if client.conflicts and not self._may_conflict():
+        if client.conflicts and not self.scenario.may_conflict:
             session.watch.violated(f"a conflict without one: {client.conflicts[0]}")
         if phase.kind is Kind.CALM:
             self._check_liveness(session)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from functools import cache
 from ipaddress import ip_address
 
 from lightclient.errors import DecodeError
@@ -19,7 +18,7 @@ from lightclient.wire.discv5.ciphers import NONCE_SIZE, derive_keys, encrypt, id
 from lightclient.wire.discv5.discovery import Discovery
 from lightclient.wire.discv5.engine import MAX_TALK_SIZE, Datagram, Engine
 from lightclient.wire.discv5.lookup import MAX_QUESTIONS
-from lightclient.wire.discv5.messages import Message, Ping, encode_message
+from lightclient.wire.discv5.messages import Ping, encode_message
 from lightclient.wire.discv5.packets import (
     MASKING_IV_SIZE,
     MAX_PACKET_SIZE,
@@ -33,11 +32,11 @@ from lightclient.wire.discv5.packets import (
     whoareyou_head,
 )
 from lightclient.wire.discv5.requests import MAX_PENDING
-from lightclient.wire.discv5.sessions import MAX_SESSIONS, Peer, Session
+from lightclient.wire.discv5.sessions import MAX_SESSIONS
 from lightclient.wire.discv5.table import BUCKET_SIZE
-from lightclient.wire.enr import Address, NodeRecord, endpoint_entries, sign_record
-from lightclient.wire.rlp import encode_rlp
+from lightclient.wire.enr import Address, NodeRecord
 from tests.fuzz.consumer import Consumer
+from tests.fuzz.liars import ELSEWHERE, PEERS, Liar, address_of, record_of, rlp_list, told
 from tests.fuzz.wire import key_of, signed_content
 
 MAX_STEPS = 24
@@ -47,7 +46,6 @@ _BUCKETS = 17
 _MAX_EVENTS = 600
 _OURS: Address = ("45.9.9.9", 9000)
 _NOW_MS = 1_700_000_000_000
-_PEERS = (1, 2, 3)
 # How often each is drawn; methods of Play.
 ACTIONS = (
     *("deliver",) * 6,
@@ -55,74 +53,6 @@ ACTIONS = (
     *("damage", "challenge", "handshake") * 2,
     *("stranger", "header", "flood", "pass_time", "move"),
 )
-# Addresses that nobody on the internet has a say in, and one that is just another.
-_ELSEWHERE = [
-    *(("127.0.0.1", 9000), ("192.168.1.1", 9000), ("10.0.0.1", 9000), ("45.8.8.8", 53)),
-    *(("224.0.0.1", 9000), ("45.7.7.7", 9000), ("::1", 9000), ("2600:1901::7", 9000)),
-]
-
-
-def address_of(number: int) -> Address:
-    """Where a peer is: on the internet, each in a neighbourhood of its own."""
-    return f"45.{number}.1.1", 9000
-
-
-@cache
-def record_of(number: int, sequence: int = 1, address: Address | None = None) -> NodeRecord:
-    """A record that says where a node is, or ``address`` in its place."""
-    ip, port = address or address_of(number)
-    entries = endpoint_entries(ip_address(ip), udp=port)
-    told = {name: value for name, value in entries.items() if value is not None}
-    return sign_record(key_of(number), sequence, told)
-
-
-@cache
-def _told() -> tuple[NodeRecord, ...]:
-    """What liars know to tell of: nodes that are there, elsewhere, and where they must not be."""
-    there = [record_of(number) for number in (*_PEERS, 4, 5, 6)]
-    newer = [record_of(number, 2, address) for number in _PEERS for address in _ELSEWHERE]
-    others = [record_of(20 + n, 1, address) for n, address in enumerate(_ELSEWHERE)]
-    return (*there, *newer, *others)
-
-
-class Liar(Engine):
-    """A peer whose cryptography is right and whose answers are ``lies``, as long as there are any.
-
-    A lie is a kind of message and what follows the request id.
-    """
-
-    def __init__(self, number: int) -> None:
-        key, draw = key_of(number), random.Random(number)
-        super().__init__(key, record_of(number), draw.randbytes, lambda _distances: _told())
-        self.key = key
-        self.address = address_of(number)
-        self.lies: list[tuple[int, bytes]] = []
-
-    def _receive_message(self, message: Message, peer: Peer, session: Session, now_ms: int) -> None:
-        if not self.lies:
-            super()._receive_message(message, peer, session, now_ms)
-            return
-        kind, fields = self.lies.pop(0)
-        request_id = encode_rlp(message.request_id)
-        self.say(peer, bytes([kind]) + _rlp_list(request_id + fields))
-
-    def say(self, peer: Peer, plaintext: bytes) -> bool:
-        """Send anything under the keys of a session, if there is one."""
-        session = self._sessions.get(peer)
-        if session is None:
-            return False
-        nonce = session.next_nonce(self._random(8))
-        head = ordinary_head(self._random(MASKING_IV_SIZE), nonce, self.key.node_id)
-        room = MAX_PACKET_SIZE - len(head) - 16
-        self._put(peer, head, encrypt(session.send_key, nonce, plaintext[:room], head))
-        return True
-
-
-def _rlp_list(content: bytes) -> bytes:
-    """The list with this content, whatever it is."""
-    encoded = encode_rlp(content)
-    # A string's prefix is 0x40 below a list's, but for a single small byte, which has none.
-    return bytes([encoded[0] + 0x40]) + encoded[1:] if encoded != content else b"\xc1" + content
 
 
 class Play:
@@ -135,7 +65,7 @@ class Play:
         self._key = key_of(100)
         self._now_ms = _NOW_MS
         self._draw = random.Random(chosen.byte())
-        self._liars = [Liar(number) for number in _PEERS]
+        self._liars = [Liar(number) for number in PEERS]
         self._by_address = {liar.address: liar for liar in self._liars}
         self._to_us: list[tuple[bytes, Address]] = []
         self._from_us: list[Datagram] = []
@@ -239,8 +169,8 @@ class Play:
         liar, kind = self._liar(), self._chosen.byte() % 8
         if kind == 0:
             number = self._chosen.byte()
-            records = [_told()[(number + n) % len(_told())].raw for n in range(3)]
-            liar.lies.append((4, b"\x01" + _rlp_list(b"".join(records))))
+            records = [told()[(number + n) % len(told())].raw for n in range(3)]
+            liar.lies.append((4, b"\x01" + rlp_list(b"".join(records))))
         else:
             liar.lies.append((kind, self._bytes()))
 
@@ -262,7 +192,7 @@ class Play:
 
     def _move(self) -> None:
         """A peer's record says from now on that it is elsewhere."""
-        liar, address = self._liar(), self._chosen.choice(_ELSEWHERE)
+        liar, address = self._liar(), self._chosen.choice(ELSEWHERE)
         number = self._liars.index(liar) + 1
         liar.record = record_of(number, 2 + self._chosen.byte() % 3, address)
 
@@ -382,7 +312,7 @@ class Play:
             return liar.record.raw
         number = self._liars.index(liar) + 1
         if how % 4 == 2:
-            return record_of(number, how, self._chosen.choice(_ELSEWHERE)).raw
+            return record_of(number, how, self._chosen.choice(ELSEWHERE)).raw
         try:
             return signed_content(self._chosen.take(self._chosen.byte()), number)
         except DecodeError:
@@ -392,7 +322,7 @@ class Play:
 def fuzz_engine(data: bytes) -> str:
     """The engine, which asks only what it is told to."""
     draw = random.Random(len(data))
-    records: Sequence[NodeRecord] = _told()
+    records: Sequence[NodeRecord] = told()
     node = Engine(key_of(100), record_of(100, 1, _OURS), draw.randbytes, lambda _: records)
     return Play(Consumer(data), node).run()
 
@@ -400,6 +330,6 @@ def fuzz_engine(data: bytes) -> str:
 def fuzz_discovery(data: bytes) -> str:
     """Discovery as a whole, which begins from the peers."""
     draw = random.Random(len(data))
-    start = [record_of(number) for number in _PEERS]
+    start = [record_of(number) for number in PEERS]
     node = Discovery(key_of(100), record_of(100, 1, _OURS), draw.randbytes, start)
     return Play(Consumer(data), node).run()

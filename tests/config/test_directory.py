@@ -17,44 +17,9 @@ from lightclient.config import (
     FAR_FUTURE_EPOCH,
     BlobParameters,
     load_network_directory,
-    network_by_name,
-    resolve_network,
 )
 from lightclient.errors import ConfigError
-
-ROOT = bytes(range(32))
-GENESIS = (1_700_000_000).to_bytes(8, "little") + ROOT
-CONFIG = """\
-# A devnet, with the habits of real files.
-PRESET_BASE: 'minimal'
-CONFIG_NAME: "devnet"       # quoted
-GENESIS_FORK_VERSION: 0x10000038
-ALTAIR_FORK_VERSION: '0x20000038'
-ALTAIR_FORK_EPOCH: 0
-BELLATRIX_FORK_VERSION: "0x30000038"
-BELLATRIX_FORK_EPOCH: '2'
-CAPELLA_FORK_VERSION: 0x40000038
-CAPELLA_FORK_EPOCH: 18446744073709551615
-DENEB_FORK_VERSION: 0x50000038
-DENEB_FORK_EPOCH: "18446744073709551615"
-SECONDS_PER_SLOT: 2
-TERMINAL_TOTAL_DIFFICULTY: 115792089237316195423570985008687907853269984665640564039457584007913
-UNKNOWN_KEY: {a: [1, 2]}
-EMPTY_KEY:
-"""
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    path = tmp_path / "mynet"
-    path.mkdir()
-    (path / "config.yaml").write_text(CONFIG)
-    (path / "genesis.ssz").write_bytes(GENESIS + b"\0" * 1000)
-    return path
-
-
-def write_config(directory: Path, text: str | bytes) -> None:
-    (directory / "config.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
+from tests.config.devnet import CONFIG, GENESIS, ROOT, write_config
 
 
 def test_a_directory_with_the_habits_of_real_files_is_read(directory: Path) -> None:
@@ -342,59 +307,6 @@ def test_a_malformed_boot_node_list_is_refused_by_file(
     with pytest.raises(ConfigError, match=name.replace(".", r"\.")) as caught:
         load_network_directory(directory)
     assert len(str(caught.value)) < 800
-
-
-# Resolving ------------------------------------------------------------------------------------
-
-
-def test_a_name_resolves_to_the_public_network_even_beside_a_directory_of_that_name(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory.rename(directory.with_name("mainnet"))
-    monkeypatch.chdir(directory.parent)
-    assert resolve_network("mainnet") is network_by_name("mainnet")
-    assert resolve_network("./mainnet").name == "devnet"
-    assert resolve_network("gnosis-chain").name == "gnosis"
-
-
-@pytest.mark.parametrize("as_text", [True, False])
-def test_a_path_resolves_to_its_directory(directory: Path, as_text: bool) -> None:
-    network = resolve_network(str(directory) if as_text else directory, genesis_time=6)
-    assert (network.name, network.genesis_time) == ("devnet", 6)
-    assert resolve_network(f"{directory}/").genesis_time == 1_700_000_000
-
-
-@pytest.mark.parametrize("wrong", ["mainet", "", ".../none", "a\0b", "x" * 100_000, "~", "\udcff"])
-def test_neither_a_name_nor_a_directory_is_refused_with_the_known_names(wrong: str) -> None:
-    expected = r"Known networks: mainnet, .*no such directory"
-    with pytest.raises(ConfigError, match=expected) as caught:
-        resolve_network(wrong)
-    assert str(caught.value).isprintable()
-
-
-def test_the_configuration_file_itself_is_answered_with_its_directory(directory: Path) -> None:
-    with pytest.raises(ConfigError, match="give the directory"):
-        resolve_network(directory / "config.yaml")
-
-
-def test_a_directory_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no such directory"):
-        load_network_directory("no/such/place")
-
-
-def test_a_public_networks_genesis_may_be_repeated_but_not_changed() -> None:
-    mainnet = network_by_name("mainnet")
-    root = mainnet.genesis_validators_root
-    repeated = resolve_network(
-        "mainnet", genesis_time=1606824023, genesis_validators_root="0x" + root.hex()
-    )
-    assert repeated is mainnet
-    with pytest.raises(ConfigError, match="contradicts mainnet"):
-        resolve_network("mainnet", genesis_time=1606824024)
-    with pytest.raises(ConfigError, match="contradicts mainnet"):
-        resolve_network("mainnet", genesis_validators_root=bytes(32))
-    with pytest.raises(ConfigError, match="not 32 bytes"):
-        resolve_network("mainnet", genesis_validators_root="0x12")
 
 
 # Junk -----------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from lightclient.client.fetching import Fetcher
 from lightclient.containers import (
     LightClientBootstrap,
     LightClientOptimisticUpdate,
@@ -27,10 +26,18 @@ from lightclient.sync import (
     Task,
 )
 from lightclient.transports.base import UpdateRange
-from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World, ignore
+from tests.client.fetchers import (
+    PERIODS,
+    WHOLE,
+    Ranged,
+    bootstrapped,
+    fetcher,
+    forged,
+    period_of,
+)
+from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World
 
 pytestmark = pytest.mark.anyio
-PERIODS = 6
 _WORLDS: list[World] = []
 
 
@@ -46,47 +53,6 @@ def world() -> World:
     if not _WORLDS:
         _WORLDS.append(World(PERIODS * SLOTS_PER_PERIOD + 30))
     return _WORLDS[0]
-
-
-class Ranged(ChainTransport):
-    """Answers ranges in a way of its own."""
-
-    def __init__(
-        self, world: World, answer: Callable[[list[LightClientUpdate]], UpdateRange], name: str
-    ) -> None:
-        super().__init__(world, name)
-        self.answer = answer
-
-    async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
-        await self._note(f"updates {start_period}+{count}")
-        return self.answer(self.chain.updates(start_period, count))
-
-
-def fetcher(world: World, *transports: ChainTransport) -> Fetcher:
-    return Fetcher.over(world.processor(), transports, world.clock, ignore)
-
-
-async def bootstrapped(world: World, *transports: ChainTransport) -> Fetcher:
-    found = fetcher(world, *transports)
-    good = fetcher(world, world.provider())
-    good.processor = found.processor
-    assert await good.perform(FetchBootstrap())
-    return found
-
-
-def period_of(found: Fetcher) -> int:
-    store = found.processor.store
-    assert store is not None
-    return store.finalized_header.beacon.slot // SLOTS_PER_PERIOD
-
-
-def forged(update: LightClientUpdate) -> LightClientUpdate:
-    aggregate = update.sync_aggregate
-    bits = bytes([aggregate.sync_committee_bits[0] ^ 1, *aggregate.sync_committee_bits[1:]])
-    return replace(update, sync_aggregate=replace(aggregate, sync_committee_bits=bits))
-
-
-WHOLE = FetchUpdates(0, PERIODS)
 
 
 @pytest.mark.parametrize(

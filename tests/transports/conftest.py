@@ -1,4 +1,4 @@
-"""Recorded answers of a Lodestar node, and a provider made of a function."""
+"""Recorded answers of a Lodestar node, networks, and a provider made of a function."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import httpx
 import pytest
 
 from lightclient.config import MINIMAL, Network, network_by_name, network_from_config_mapping
-from lightclient.containers import LightClientFinalityUpdate, LightClientOptimisticUpdate
+from lightclient.containers import (
+    LightClientFinalityUpdate,
+    LightClientOptimisticUpdate,
+    ObjectKind,
+)
 from lightclient.errors import TransportError
 from lightclient.transports.fetching import Answer
 from lightclient.transports.rest import RestTransport
+from tests.transports.objects import enveloped, make_object
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -76,6 +81,21 @@ def minimal_network() -> Network:
 @pytest.fixture(scope="session")
 def mainnet() -> Network:
     return network_by_name("mainnet")
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the environment comes between."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def body(minimal_network: Network) -> bytes:
+    """An optimistic update of slot 80 as JSON."""
+    value = make_object(ObjectKind.OPTIMISTIC_UPDATE, minimal_network, 80)
+    return json.dumps(enveloped(value)).encode()
 
 
 def provider(

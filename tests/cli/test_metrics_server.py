@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from lightclient_cli import metrics_server
 from lightclient_cli.metrics_server import MAX_REQUESTS_AT_ONCE, MetricsServer
 from tests.cli.conftest import Command
 from tests.client.world import World
+from tests.ports import free_port
 from tests.served import past_chain, served
 
 
@@ -205,7 +206,7 @@ def test_a_port_that_is_none_is_refused(command: Command, port: str) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_the_follower_becomes_ready_and_tells_so_to_whoever_asks(tmp_path: Path) -> None:
     with served(past_chain(), tmp_path) as chain:
-        port = _free_port()
+        port = free_port()
         program = [sys.executable, "-m", "lightclient_cli", *chain.options]
         program += ["--metrics", f"--metrics-port={port}", "--log-level=warn"]
         environment = {**os.environ, "HTTP_PROXY": "", "http_proxy": "", "NO_PROXY": "127.0.0.1"}
@@ -223,16 +224,6 @@ def test_the_follower_becomes_ready_and_tells_so_to_whoever_asks(tmp_path: Path)
     assert 'lightclient_verdicts_total{kind="bootstrap",' in text
     assert 'lightclient_provider_score{figure="honesty",' in text
     assert "process_resident_memory_bytes" in text or sys.platform != "linux"
-
-
-def _free_port() -> int:
-    """Below those that systems give to connections, of which other tests open many meanwhile."""
-    for number in range(1000):
-        port = 20_000 + (os.getpid() * 101 + number) % 10_000
-        with socket.socket() as found, suppress(OSError):
-            found.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 def _page(port: int, path: str) -> str:

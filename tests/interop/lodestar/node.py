@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -25,6 +24,7 @@ import yaml
 
 from lightclient.config import Network, resolve_network
 from tests.interop.lodestar.engine import running_engine
+from tests.ports import free_port
 
 FOLDER: Final = Path(__file__).parent
 CAPELLA_EPOCH: Final = 7
@@ -150,14 +150,6 @@ class BeaconNode:
     def log_of(self, peer_id: str) -> list[str]:
         """The lines of its log that name a peer, in full or by the end of its id."""
         return [line for line in self.log().splitlines() if peer_id[-6:] in line]
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens at now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @contextmanager

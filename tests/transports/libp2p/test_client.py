@@ -25,6 +25,7 @@ from lightclient.transports.libp2p.serving import (
 from lightclient.wire.messages import UpdatesByRange
 from lightclient.wire.protocols import LIGHT_CLIENT_UPDATES_BY_RANGE_1, Protocol
 from tests.client.world import TickingWorld, World, until
+from tests.ports import free_port
 from tests.transports.libp2p.world import (
     address_of,
     make_client,
@@ -122,7 +123,7 @@ async def test_a_history_comes_from_a_server_that_takes_one_period_at_a_time(
 @pytest.mark.anyio
 async def test_a_client_without_peers_waits_and_begins_with_the_first_that_comes() -> None:
     world = TickingWorld(SLOT)
-    server = make_node(world)
+    server = make_node(world, tcp_port=free_port())
     async with running(server):
         address = address_of(server)
     client = make_client(world, address)

@@ -17,6 +17,7 @@ from lightclient.transports.libp2p.requests import RequestFailed, ask
 from lightclient.wire.messages import GoodbyeReason, Status
 from lightclient.wire.protocols import PING_1
 from tests.client.world import World, until
+from tests.ports import free_port
 from tests.transports.libp2p.hosts import Host
 from tests.transports.libp2p.strangers import Stranger, said
 from tests.transports.libp2p.world import Member, address_of, make_node, running
@@ -118,7 +119,7 @@ async def test_a_host_that_ends_is_started_again_at_the_same_port(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lightclient.transports.libp2p.supervision.FIRST_RESTART_SECONDS", 0.05)
-    node = make_node(world)
+    node = make_node(world, tcp_port=free_port())
     async with running(node):
         port = node.port
         fail = True

@@ -74,13 +74,14 @@ def make_node(
     *,
     serves: bool = True,
     direct: Sequence[PeerAddress] = (),
+    tcp_port: int = 0,
     **options: Any,
 ) -> Node:
-    """A node on a random port of loopback."""
+    """A node on a port of loopback, a random one if it is 0."""
     chosen = Libp2pOptions(
         secret=os.urandom(32),
         listen_address="127.0.0.1",
-        tcp_port=0,
+        tcp_port=tcp_port,
         direct_peers=direct,
         light_client=ServedChain(world) if serves else None,
         **options,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,40 +19,9 @@ from lightclient.simulator.chaos import Witness
 from lightclient_cli.chaos import Chaos
 from lightclient_cli.demo import DemoRecord, demo_forks
 from tests.cli.conftest import Command
+from tests.cli.demos import AT_ONCE_SECONDS, posix_only, showing
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-
-# None of these may matter on loopback.
-SURROUNDINGS = {
-    "HTTP_PROXY": "http://127.0.0.1:9",
-    "http_proxy": "http://127.0.0.1:9",
-    "ALL_PROXY": "http://127.0.0.1:9",
-    "NO_PROXY": "",
-    "no_proxy": "",
-    "SSL_CERT_FILE": "/no/such/file",
-    "CI": "true",
-    "TERM": "dumb",
-}
-
-
-# Of a machine that has other things to do; what was not interrupted shows in the exit code.
-AT_ONCE_SECONDS = 15
-
-
-@contextmanager
-def showing(*options: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "lightclient_cli", "demo", *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | SURROUNDINGS,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+pytestmark = posix_only
 
 
 def test_it_crosses_every_fork_and_sums_up_whatever_surrounds_it() -> None:

@@ -21,8 +21,7 @@ from lightclient_cli import peer_demo
 from lightclient_cli.demo import demo_forks
 from lightclient_cli.peer_demo import PeerDemo
 from tests.cli.conftest import Command
-from tests.cli.test_demo import AT_ONCE_SECONDS, showing
-from tests.cli.test_demo import pytestmark as posix_only
+from tests.cli.demos import AT_ONCE_SECONDS, posix_only, showing
 
 
 def test_without_the_extra_it_says_what_to_install(

@@ -9,8 +9,7 @@ from lightclient.client.fetching import Fetcher
 from lightclient.client.providers import Provider
 from lightclient.sync import FetchBootstrap, FetchOptimisticUpdate
 from lightclient.transports.scores import START_SCORE
-from tests.client import test_history
-from tests.client.test_racing import SLOT
+from tests.client.pages import SLOT, bootstrapped, timed
 from tests.client.virtual import anyio_backend, threads_inline  # noqa: F401 - fixtures
 from tests.client.world import ChainTransport, World, ignore
 
@@ -78,8 +77,8 @@ async def test_who_is_held_back_in_a_history_is_not_slow_in_the_rest_of_it(
     monkeypatch.setattr("lightclient.client.history.PERIODS_PER_PAGE", 2)
     far = World(64 * 9 + 5)
     paced = Paced(far, "paced", 0, says_so=says_so)
-    found = await test_history.bootstrapped(far, paced, far.provider())
+    found = await bootstrapped(far, paced, far.provider())
     paced.pause = 100 * SLOT
     before = of(found, paced).score.availability
-    await test_history.timed(found)
+    await timed(found)
     assert of(found, paced).score.availability == before - (0 if says_so else 100)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import anyio
 import pytest
 
-from lightclient.client.fetching import Fetcher
-from lightclient.client.history import PAGE_PATIENCE_SLOTS
 from lightclient.containers import LightClientUpdate
 from lightclient.errors import MalformedAnswer, ProviderUnavailable
-from lightclient.sync import FetchBootstrap, FetchUpdates, Outcome
+from lightclient.sync import FetchUpdates, Outcome
 from lightclient.transports.base import UpdateRange
+from tests.client.fetchers import forged, period_of
+from tests.client.pages import (
+    PAGE,
+    PATIENCE,
+    PERIODS,
+    SLOT,
+    Change,
+    Paged,
+    bootstrapped,
+    timed,
+)
 from tests.client.virtual import anyio_backend, threads_inline  # noqa: F401 - fixtures
-from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World, ignore
+from tests.client.world import SLOTS_PER_PERIOD, ChainTransport, World
 
 pytestmark = pytest.mark.anyio
-PERIODS = 12
-PAGE = 2
-SLOT = 6.0
-PATIENCE = PAGE_PATIENCE_SLOTS * SLOT
 _WORLDS: list[World] = []
-Change = Callable[[list[LightClientUpdate]], UpdateRange]
 
 
 @pytest.fixture
@@ -37,64 +40,6 @@ def world() -> World:
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightclient.client.history.PERIODS_PER_PAGE", PAGE)
-
-
-def whole(found: list[LightClientUpdate]) -> UpdateRange:
-    return UpdateRange(tuple(found))
-
-
-class Paged(ChainTransport):
-    """Answers each range after a while, in its own way; keeps count of all that are under way."""
-
-    under_way = 0
-    most_under_way = 0
-
-    def __init__(
-        self, world: World, name: str, seconds: float = 1.0, change: Change = whole
-    ) -> None:
-        super().__init__(world, name)
-        self.seconds = seconds
-        self.change = change
-        self.cancelled = 0
-
-    async def get_light_client_updates_by_range(self, start_period: int, count: int) -> UpdateRange:
-        Paged.under_way += 1
-        Paged.most_under_way = max(Paged.most_under_way, Paged.under_way)
-        try:
-            await self._note(f"{start_period}+{count}")
-            await anyio.sleep(self.seconds)
-        except anyio.get_cancelled_exc_class():
-            self.cancelled += 1
-            raise
-        finally:
-            Paged.under_way -= 1
-        return self.change(self.chain.updates(start_period, count))
-
-
-async def bootstrapped(world: World, *transports: ChainTransport) -> Fetcher:
-    Paged.under_way = Paged.most_under_way = 0
-    found = Fetcher.over(world.processor(), transports, world.clock, ignore)
-    good = Fetcher.over(found.processor, [world.provider()], world.clock, ignore)
-    assert await good.perform(FetchBootstrap())
-    return found
-
-
-def period_of(found: Fetcher) -> int:
-    store = found.processor.store
-    assert store is not None
-    return store.finalized_header.beacon.slot // SLOTS_PER_PERIOD
-
-
-async def timed(found: Fetcher) -> float:
-    start = anyio.current_time()
-    assert await found.perform(FetchUpdates(0, PERIODS))
-    return anyio.current_time() - start
-
-
-def forged(update: LightClientUpdate) -> LightClientUpdate:
-    aggregate = update.sync_aggregate
-    bits = bytes([aggregate.sync_committee_bits[0] ^ 1, *aggregate.sync_committee_bits[1:]])
-    return replace(update, sync_aggregate=replace(aggregate, sync_committee_bits=bits))
 
 
 def pages_of(transport: ChainTransport) -> list[int]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 from lightclient import BlockingLightClient, LightClient
 from lightclient.client.measures import MAX_PROVIDERS, Durations
@@ -22,6 +21,7 @@ from lightclient.errors import (
     RateLimited,
     UnknownBootstrap,
 )
+from tests.client.scraping import scraped, value
 from tests.client.world import SLOTS_PER_EPOCH, SLOTS_PER_PERIOD, World
 
 pytestmark = pytest.mark.anyio
@@ -31,25 +31,6 @@ HEAD = SLOTS_PER_PERIOD + 30
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def scraped(client: LightClient | BlockingLightClient) -> Samples:
-    """What a scrape gives: by name and labels."""
-    registry = CollectorRegistry()
-    register_client(client, registry)
-    text = generate_latest(registry).decode()
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def value(samples: Samples, name: str, **labels: str) -> float:
-    return samples["lightclient_" + name, tuple(sorted(labels.items()))]
 
 
 async def test_a_synced_client_shows_where_it_is_and_what_it_did() -> None:

@@ -23,7 +23,7 @@ from lightclient.bls import (
 )
 from lightclient.client import second_process as module
 from lightclient.client.second_process import SecondProcess
-from tests.bls.test_batch import INFINITY_SIGNATURE, keys_of, signed
+from tests.bls.committees import INFINITY_SIGNATURE, keys_of, signed
 
 
 def wait_until(what: str, is_true: object, seconds: float = 60.0) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
+from lightclient.transports.libp2p import multistream
 from lightclient.transports.libp2p.addresses import PeerAddress
 from lightclient.transports.libp2p.connections import Connection, Switchboard
 from lightclient.transports.libp2p.muxers import MUXERS
@@ -29,6 +31,17 @@ async def echo(stream: Stream) -> None:
     """Send back whatever comes, once it has come to its end."""
     await stream.write(b"echo:" + await read_all(stream))
     await stream.close()
+
+
+async def ask_echo(connection: Any, data: bytes = b"hello") -> bytes:
+    """What comes back over a stream of its own, which is gone then."""
+    stream: Stream = await connection.open_stream()
+    await multistream.propose_with(stream, ECHO, data)
+    await stream.close_write()
+    await multistream.confirm(stream, ECHO)
+    answer = await read_all(stream)
+    await stream.reset()
+    return answer
 
 
 class Host:

@@ -7,7 +7,6 @@ import socket
 import struct
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -25,20 +24,10 @@ from lightclient.transports.libp2p.streams import Stream, StreamBroken
 from lightclient.transports.task_groups import bare_task_group
 from lightclient.wire.varint import encode_varint
 from tests.client.world import until
-from tests.transports.libp2p.hosts import ECHO, Host, read_all, two_hosts
+from tests.transports.libp2p.hosts import ECHO, Host, ask_echo, read_all, two_hosts
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("muxer", [YAMUX, MPLEX])
-
-
-async def ask(connection: Any, data: bytes = b"hello") -> bytes:
-    stream: Stream = await connection.open_stream()
-    await multistream.propose_with(stream, ECHO, data)
-    await stream.close_write()
-    await multistream.confirm(stream, ECHO)
-    answer = await read_all(stream)
-    await stream.reset()
-    return answer
 
 
 @BOTH
@@ -47,7 +36,7 @@ async def test_what_one_host_sends_the_other_gets(muxer: str, size: int) -> None
     data = os.urandom(size)
     async with two_hosts(Host(), Host(muxers=(muxer,))) as connection:
         assert connection.muxer == muxer
-        assert await ask(connection, data) == b"echo:" + data
+        assert await ask_echo(connection, data) == b"echo:" + data
 
 
 async def test_yamux_is_preferred_where_both_have_it() -> None:
@@ -60,7 +49,7 @@ async def test_a_request_takes_one_stream_and_leaves_nothing_behind(muxer: str) 
     first, second = Host(), Host(muxers=(muxer,))
     async with two_hosts(first, second) as connection:
         for _ in range(100):
-            await ask(connection)
+            await ask_echo(connection)
         await until(lambda: not connection._muxed.streams)
         await until(lambda: not second.connections[0]._muxed.streams)
         # Those of the last streams go with the next one.
@@ -89,7 +78,7 @@ async def test_a_reset_is_no_end(muxer: str) -> None:
         with pytest.raises(StreamBroken):
             await read_all(stream)
         # Only that stream: the connection goes on.
-        assert await ask(connection) == b"echo:hello"
+        assert await ask_echo(connection) == b"echo:hello"
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
@@ -103,7 +92,7 @@ async def test_at_the_address_of_all_both_kinds_of_ip_are_taken() -> None:
         for family, host in (("ip4", "127.0.0.1"), ("ip6", "::1")):
             address = PeerAddress(family, host, port, second.board.peer_id)
             connection = await first.board.dial(address)
-            assert await ask(connection) == b"echo:hello"
+            assert await ask_echo(connection) == b"echo:hello"
             assert connection.remote == (host, port)
 
 
@@ -149,7 +138,7 @@ async def test_a_line_that_is_no_text_ends_a_stream_and_nothing_else(muxer: str)
             await stream.write(encode_varint(len(line)) + line)
             with pytest.raises(StreamBroken, match="reset"):
                 await read_all(stream)
-        assert await ask(connection) == b"echo:hello"
+        assert await ask_echo(connection) == b"echo:hello"
 
 
 RAW_FRAMES = {
@@ -182,7 +171,7 @@ async def test_no_frame_ends_more_than_its_own_connection(muxer: str) -> None:
                 with suppress(Exception):
                     await connection._muxed.secured_conn.write(frame)
                 await trio.sleep(0.02)
-            assert await ask(kept) == b"echo:hello"
+            assert await ask_echo(kept) == b"echo:hello"
 
 
 @BOTH
@@ -212,7 +201,7 @@ async def test_ten_thousand_streams_are_reset_beyond_a_few(muxer: str) -> None:
             held = [item for item in victim.connections if not item.is_outbound]
             assert all(len(item._muxed.streams) <= MAX_STREAMS + 16 for item in held)
             kept = await bystander.dial(victim)
-            assert await ask(kept) == b"echo:hello"
+            assert await ask_echo(kept) == b"echo:hello"
 
 
 async def test_who_pushes_beyond_the_window_is_cut_off() -> None:

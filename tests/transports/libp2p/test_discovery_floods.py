@@ -38,7 +38,7 @@ from lightclient.wire.enr import NodeRecord
 from lightclient.wire.identity import is_valid_signature
 from tests.client.world import until
 from tests.transports.libp2p.finders import address_of, running, service
-from tests.transports.libp2p.test_udp import sorted_by_sender
+from tests.transports.libp2p.platforms import sorted_by_sender
 from tests.wire.keys import key_of
 
 pytestmark = pytest.mark.anyio

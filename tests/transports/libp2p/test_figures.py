@@ -14,7 +14,7 @@ import anyio
 
 from lightclient.transports.libp2p.muxers import ReceiveBudget
 from lightclient_cli.follow import _peer_count
-from tests.client.test_metrics import scraped, value
+from tests.client.scraping import scraped, value
 from tests.client.world import TickingWorld, until
 from tests.transports.libp2p.world import address_of, make_client, make_node, publish_head, running
 

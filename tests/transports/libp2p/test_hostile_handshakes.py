@@ -33,8 +33,7 @@ from tests.transports.libp2p.attackers import (
     shake_hands,
     to_noise,
 )
-from tests.transports.libp2p.hosts import Host
-from tests.transports.libp2p.test_connections import ask
+from tests.transports.libp2p.hosts import Host, ask_echo
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +110,7 @@ async def test_a_handshake_of_any_bytes_ends_its_connection_alone(packets: list[
                     await send_packet(raw, packet)
             assert await is_closed(stream, PATIENCE)
         async with Host().running() as honest:
-            assert await ask(await honest.dial(victim)) == b"echo:hello"
+            assert await ask_echo(await honest.dial(victim)) == b"echo:hello"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ async def test_junk_instead_of_a_negotiation_ends_its_connection_alone(said: byt
                 await stream.send_eof()
             assert await is_closed(stream, PATIENCE)
         async with Host().running() as honest:
-            assert await ask(await honest.dial(victim)) == b"echo:hello"
+            assert await ask_echo(await honest.dial(victim)) == b"echo:hello"
 
 
 async def test_who_says_nothing_is_gone_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +173,7 @@ async def test_silent_strangers_take_nobody_s_place(monkeypatch: pytest.MonkeyPa
         ]
         # They hold no place, and the oldest of them make room.
         async with Host().running() as honest:
-            assert await ask(await honest.dial(victim)) == b"echo:hello"
+            assert await ask_echo(await honest.dial(victim)) == b"echo:hello"
         assert await is_closed(silent[0], PATIENCE)
 
 

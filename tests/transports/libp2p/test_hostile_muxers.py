@@ -35,9 +35,8 @@ from tests.transports.libp2p.attackers import (
     mplex_frame,
     yamux_frame,
 )
-from tests.transports.libp2p.hosts import ECHO, Host
+from tests.transports.libp2p.hosts import ECHO, Host, ask_echo
 from tests.transports.libp2p.memory import memory
-from tests.transports.libp2p.test_connections import ask
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("muxer", [YAMUX, MPLEX])
@@ -98,7 +97,7 @@ async def test_frames_at_line_rate_leave_others_their_turn(
         at, begun = sent, trio.current_time()
         with trio.fail_after(PATIENCE):
             for _ in range(10):
-                assert await ask(kept) == b"echo:hello"
+                assert await ask_echo(kept) == b"echo:hello"
         # They wait for themselves: of thousands of frames a second hundreds are read.
         assert sent - at < 1000 * max(1.0, trio.current_time() - begun)
         nursery.cancel_scope.cancel()
@@ -166,7 +165,7 @@ async def test_many_connections_that_fill_their_windows_stay_within_one_bound(
                     worst = max(worst, victim.board.unread_bytes)
                     await trio.sleep(0.01)
             with trio.fail_after(PATIENCE):
-                assert await ask(kept) == b"echo:hello"
+                assert await ask_echo(kept) == b"echo:hello"
         assert worst <= MAX_BUFFERED_IN_ALL + places * MAX_FRAME
         assert sum(sent) > 5_000_000, "that was no attack"
         nursery.cancel_scope.cancel()
@@ -201,7 +200,7 @@ async def test_ten_thousand_streams_opened_at_us_while_we_ask(muxer: str) -> Non
                 most = max(most, len(bad._muxed.streams))
                 await trio.sleep(0.01)
             with trio.fail_after(PATIENCE):
-                assert await ask(good) == b"echo:hello"
+                assert await ask_echo(good) == b"echo:hello"
         assert most <= MAX_STREAMS + 16
 
 
@@ -234,4 +233,4 @@ async def test_names_and_ids_of_streams_may_be_anything(muxer: str) -> None:
                     await attacker.send(frame)
                     await attacker.open(40, ECHO, b"x")
                     await trio.sleep(0.05)
-        assert await ask(kept) == b"echo:hello"
+        assert await ask_echo(kept) == b"echo:hello"

@@ -90,8 +90,8 @@ from tests.client.world import World, until
 from tests.transports.libp2p.attackers import PATIENCE
 from tests.transports.libp2p.hosts import Host, read_all, two_hosts
 from tests.transports.libp2p.memory import memory, resident_memory
+from tests.transports.libp2p.served import DIGEST, NETWORK, UPDATES
 from tests.transports.libp2p.strangers import Stranger
-from tests.transports.libp2p.test_requests import DIGEST, NETWORK, UPDATES
 from tests.transports.libp2p.world import ServedChain, make_node, running
 
 pytestmark = pytest.mark.anyio

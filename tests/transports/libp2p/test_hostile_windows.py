@@ -16,8 +16,7 @@ from lightclient.transports.libp2p.streams import READ_SIZE, Stream
 from tests.client.world import until
 from tests.transports.libp2p.attackers import DATA, PATIENCE, SYN, WINDOW_UPDATE, intruder
 from tests.transports.libp2p.attackers import yamux_frame as frame
-from tests.transports.libp2p.hosts import Host, two_hosts
-from tests.transports.libp2p.test_connections import ask
+from tests.transports.libp2p.hosts import Host, ask_echo, two_hosts
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +49,7 @@ async def test_a_stream_that_nobody_reads_cannot_have_the_whole_connections_shar
             with trio.fail_after(PATIENCE):
                 await attacker.ended.wait()
         await until(lambda: victim.board.unread_bytes == 0, PATIENCE)
-        assert await ask(kept) == b"echo:hello"
+        assert await ask_echo(kept) == b"echo:hello"
 
 
 @pytest.mark.parametrize("kind", [DATA, WINDOW_UPDATE])

@@ -17,7 +17,7 @@ from lightclient.transports.libp2p.peer_memory import (
     entries_of,
 )
 from lightclient.transports.libp2p.peers import PeerBook
-from tests.transports.libp2p.test_peers import HOUR_MS, Clock, address, low
+from tests.transports.libp2p.peer_books import HOUR_MS, Clock, address, low
 
 
 def recalled(directory: Path, clock: Clock, *direct: PeerAddress) -> PeerBook:

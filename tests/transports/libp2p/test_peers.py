@@ -16,21 +16,7 @@ from lightclient.transports.libp2p.peers import (
     MAX_REMEMBERED,
     PeerBook,
 )
-
-
-def address(number: int) -> PeerAddress:
-    return PeerAddress("ip4", "127.0.0.1", 1 + number % 65535, encode_base58(b"%d" % number))
-
-
-class Clock:
-    now_ms = 1_000_000
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
-def low(least: float, _: float) -> float:
-    return least
+from tests.transports.libp2p.peer_books import HOUR_MS, Clock, address, low
 
 
 @pytest.fixture
@@ -154,9 +140,6 @@ def test_whoever_owns_a_network_is_a_few_of_those_whom_we_choose(book: PeerBook,
     # Once one of them is gone another may come.
     there.discard(next(item.peer_id for item in first if "127" not in item.host))
     assert len(book.to_dial(there, 100)) == 21
-
-
-HOUR_MS = 3_600_000
 
 
 def full_book(book: PeerBook) -> set[PeerAddress]:

@@ -30,9 +30,8 @@ from lightclient.wire.protocols import (
     PING_1,
 )
 from tests.client.world import World
-from tests.transports.libp2p.hosts import Host, echo
+from tests.transports.libp2p.hosts import Host, ask_echo, echo
 from tests.transports.libp2p.strangers import Stranger
-from tests.transports.libp2p.test_connections import ask as ask_echo
 from tests.transports.libp2p.world import make_node, running
 
 pytestmark = pytest.mark.anyio

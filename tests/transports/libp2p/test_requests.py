@@ -44,16 +44,13 @@ from lightclient.wire.requests import RequestReader
 from lightclient.wire.responses import encode_chunk, encode_error
 from lightclient.wire.snappy_frames import STREAM_IDENTIFIER, frame
 from lightclient.wire.varint import encode_varint
-from tests.client.world import make_chain
 from tests.transports.libp2p.hosts import Host, Serve, read_all, two_hosts
-from tests.transports.objects import make_object, make_update
+from tests.transports.libp2p.served import DIGEST, NETWORK, UPDATES
+from tests.transports.objects import make_object
 
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("muxer", [YAMUX, MPLEX])
-NETWORK = make_chain().network
-DIGEST = NETWORK.compute_fork_digest(0)
 STATUS = Status(DIGEST, bytes(32), 0, bytes(32), 0)
-UPDATES = [encode_ssz(make_update(NETWORK, period)) for period in range(4)]
 RANGE = UpdatesByRange(0, 4)
 
 

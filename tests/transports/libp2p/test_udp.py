@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from lightclient.transports.libp2p.udp import (
 from lightclient.transports.libp2p.udp_answers import MAX_ANSWER_SOCKETS
 from lightclient.wire.discv5.packets import MAX_PACKET_SIZE
 from lightclient.wire.enr import Address
+from tests.transports.libp2p.platforms import sorted_by_sender
 
 NODE = ("45.1.1.1", 9000)
 SIZE = 100
@@ -103,10 +103,6 @@ def test_a_port_is_taken_once() -> None:
 
 
 # Answers apart ------------------------------------------------------------------------------------
-
-sorted_by_sender = pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux sorts datagrams by sender between sockets"
-)
 
 
 def fill(source: UdpSocket, address: str, victim: UdpSocket) -> None:

@@ -37,6 +37,7 @@ def at(ip: str, port: int = 9000, number: int = 1) -> NodeRecord:
         ("127.0.0.1", "127.0.0.1", True),
         ("127.0.0.1", "10.0.0.1", True),
         ("127.0.0.1", "45.2.2.2", True),
+        ("::1", "::1", True),
         ("127.0.0.1", "0.0.0.0", False),
         ("127.0.0.1", "224.0.0.1", False),
         ("127.0.0.1", "255.255.255.255", False),
@@ -58,6 +59,15 @@ def test_neighbourhoods_are_of_the_internet_only() -> None:
     assert neighbourhood(at("45.1.2.3")) == "45.1.2.0/24"
     assert neighbourhood(at("2600:1901::1")) == "2600:1901::/64"
     assert neighbourhood(at("192.168.1.1")) is None
+
+
+@pytest.mark.parametrize("claim", ["45.7.7.7", "10.0.0.1"])
+def test_a_neighbourhood_is_where_a_node_is_asked_whatever_else_it_says(claim: str) -> None:
+    entries = endpoint_entries(ip_address("2600:1901::1"), udp=9000)
+    told = {k: v for k, v in entries.items() if v is not None}
+    record = sign_record(key_of(1), 1, {**told, b"ip": ip_address(claim).packed})
+    assert record.udp_endpoint == ("2600:1901::1", 9000)
+    assert neighbourhood(record) == "2600:1901::/64"
 
 
 @pytest.mark.parametrize("honest", [True, False])

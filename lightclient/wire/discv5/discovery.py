@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Final, TypeAlias
 
-from lightclient.wire.discv5.addresses import may_tell, neighbourhood
+from lightclient.wire.discv5.addresses import may_tell, may_tell_address, neighbourhood
 from lightclient.wire.discv5.engine import Datagram, Engine
 from lightclient.wire.discv5.events import (
     Answered,
@@ -25,6 +26,7 @@ from lightclient.wire.discv5.events import (
 from lightclient.wire.discv5.lookup import Lookup
 from lightclient.wire.discv5.messages import Pong
 from lightclient.wire.discv5.packets import NODE_ID_SIZE
+from lightclient.wire.discv5.requests import MAX_PENDING
 from lightclient.wire.discv5.table import NodeTable
 from lightclient.wire.enr import Address, NodeRecord
 from lightclient.wire.identity import IdentityKey
@@ -36,6 +38,8 @@ PING_INTERVAL_MS: Final = 10_000
 TICK_INTERVAL_MS: Final = 500
 VOTES_FOR_ADDRESS: Final = 3
 _VOTES_KEPT: Final = 16
+_MAX_PENDING_FOR_OTHERS: Final = MAX_PENDING // 4
+"""Beyond that nobody has us ask anything by telling of newer records: look-ups go first."""
 CONTENT_WITH: Final = 8
 """With so many known nodes, look-ups begin from them alone."""
 
@@ -146,7 +150,7 @@ class Discovery:
         self._asked_for_lookup.clear()
         known = self.table.closest(target)
         # Few known nodes: the ones to start from are asked again, too.
-        start = known if len(known) >= CONTENT_WITH else [*known, *self._start]
+        start = known if len(known) >= CONTENT_WITH else map(self._newest, (*known, *self._start))
         self._lookup = Lookup(target, start, self._key.node_id)
         self._go_on(now_ms)
 
@@ -185,10 +189,23 @@ class Discovery:
                 self._answered(record, now_ms)
                 self._take_found(request_id, record, found, now_ms)
             case RequestFailed(request_id, record):
-                self.table.failed(record.node_id)
+                known = self.table.get(record.node_id)
+                # An old record, told by whoever likes, is no reason to forget a node.
+                if known is not None and known.udp_endpoint == record.udp_endpoint:
+                    self.table.failed(record.node_id)
                 self._fail_question(request_id)
             case NewerRecord(record, _):
-                self.engine.find_node(record, (0,), now_ms)
+                if self._may_ask_for_others:
+                    self.engine.find_node(record, (0,), now_ms)
+
+    @property
+    def _may_ask_for_others(self) -> bool:
+        return self.engine.pending_count < _MAX_PENDING_FOR_OTHERS
+
+    def _newest(self, record: NodeRecord) -> NodeRecord:
+        """The newest verified record of a node, ``record`` or that in the table."""
+        known = self.table.get(record.node_id)
+        return record if known is None or known.sequence <= record.sequence else known
 
     def _answered(self, record: NodeRecord, now_ms: int) -> None:
         if self.table.answered(record, now_ms):
@@ -197,14 +214,15 @@ class Discovery:
     def _take_found(
         self, request_id: bytes, record: NodeRecord, found: tuple[NodeRecord, ...], now_ms: int
     ) -> None:
+        found = tuple(map(self._newest, found))
         for node in found:
             known = self.table.get(node.node_id)
-            if node.node_id == record.node_id:  # its own newer record, at distance 0
-                if not _may_move(record, node):
-                    continue
-                self.table.answered(node, now_ms)
-            elif known is not None and known.sequence < node.sequence:
-                self.engine.ping(node, now_ms)  # perhaps at another address
+            if node.node_id == record.node_id and not _may_move(record, node):
+                continue
+            if node.node_id == record.node_id and node.udp_endpoint == record.udp_endpoint:
+                self.table.answered(node, now_ms)  # its own newer record, at distance 0
+            elif known is not None and known.sequence < node.sequence and self._may_ask_for_others:
+                self.engine.ping(node, now_ms)  # it is there once it has answered there
             self._events.append(NodeFound(node, answered=False))
         asked = self._asked_for_lookup.pop(request_id, None)
         if asked is not None and self._lookup is not None:
@@ -216,6 +234,10 @@ class Discovery:
             self._lookup.failed(asked)
 
     def _vote(self, record: NodeRecord, address: Address) -> None:
+        address = _plain(address)
+        endpoint = record.udp_endpoint
+        if endpoint is None or not may_tell_address(endpoint[0], address):
+            return
         # One voice for a neighbourhood: keys are free, addresses are not.
         voter = neighbourhood(record) or record.node_id.hex()
         self._votes.pop(voter, None)
@@ -230,6 +252,13 @@ class Discovery:
         ):
             self._told_address = address
             self._events.append(ExternalAddress(address))
+
+
+def _plain(address: Address) -> Address:
+    """An IPv4 address as such, where a node with a socket for both families told it as IPv6."""
+    ip = ip_address(address[0])
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return str(mapped or ip), address[1]
 
 
 def _may_move(record: NodeRecord, newer: NodeRecord) -> bool:

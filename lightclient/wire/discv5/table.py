@@ -68,9 +68,7 @@ class NodeTable:
         bucket = self._bucket_of(record.node_id)
         entry = bucket.get(record.node_id)
         if entry is not None:
-            entry.failures = 0
-            if record.sequence > entry.record.sequence:
-                entry.record = record
+            self._renew(entry, record, bucket)
             return False
         if not self._has_room_in_neighbourhood(record, bucket):
             return False
@@ -81,6 +79,19 @@ class NodeTable:
             del bucket[worst]
         bucket[record.node_id] = Entry(record, now_ms)
         return True
+
+    def _renew(self, entry: Entry, record: NodeRecord, bucket: dict[bytes, Entry]) -> None:
+        if record.sequence <= entry.record.sequence:
+            # Whoever answers where a node was earlier says nothing of where it is now.
+            if record.udp_endpoint == entry.record.udp_endpoint:
+                entry.failures = 0
+            return
+        is_moved = neighbourhood(record) != neighbourhood(entry.record)
+        if is_moved and not self._has_room_in_neighbourhood(record, bucket):
+            # Otherwise one network could fill the table with nodes that came from another.
+            del bucket[record.node_id]
+            return
+        entry.record, entry.failures = record, 0
 
     def failed(self, node_id: bytes) -> None:
         """A node did not answer; after three times in a row it is forgotten."""

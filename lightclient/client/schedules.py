@@ -58,7 +58,7 @@ def other_network(network: Network, genesis: Genesis | None, spec: Spec | None) 
     if genesis is not None:
         ours = (network.genesis_time, network.genesis_validators_root)
         if (genesis.genesis_time, genesis.genesis_validators_root) != ours:
-            return _name_of(genesis.genesis_validators_root, spec)
+            return _other_genesis(network, genesis, spec)
     if spec is None:
         return None
     preset = _other_preset(network, spec)
@@ -67,22 +67,38 @@ def other_network(network: Network, genesis: Genesis | None, spec: Spec | None) 
     if genesis is not None:
         return None
     version = _text(spec, "GENESIS_FORK_VERSION")
-    if _VERSION.fullmatch(version) and bytes.fromhex(version[2:]) != network.forks[0].version:
-        return _name_of(b"", spec)
+    ours_version = network.forks[0].version
+    if _VERSION.fullmatch(version) and bytes.fromhex(version[2:]) != ours_version:
+        difference = f"its genesis fork version is {version}, not 0x{ours_version.hex()}"
+        return _name_of(b"", spec, difference)
     name = _text(spec, "CONFIG_NAME")
     if name in NETWORK_NAMES and network.name in NETWORK_NAMES and name != network.name:
         return name
     return None
 
 
-def _name_of(genesis_validators_root: bytes, spec: Spec | None) -> str:
+def _other_genesis(network: Network, genesis: Genesis, spec: Spec | None) -> str:
+    """Its name with what of its genesis differs: a devnet that was begun anew keeps its name."""
+    theirs, ours = genesis.genesis_validators_root, network.genesis_validators_root
+    if theirs != ours:
+        difference = f"its genesis validators root is {_short(theirs)}, not {_short(ours)}"
+        return _name_of(theirs, spec, difference)
+    difference = f"its genesis time is {genesis.genesis_time}, not {network.genesis_time}"
+    return _name_of(b"", spec, difference)
+
+
+def _short(root: bytes) -> str:
+    return f"0x{root[:4].hex()}..."
+
+
+def _name_of(genesis_validators_root: bytes, spec: Spec | None, difference: str) -> str:
     for name in NETWORK_NAMES:
         if network_by_name(name).genesis_validators_root == genesis_validators_root:
             return name
     announced = _text(spec, "CONFIG_NAME") if spec is not None else ""
     if _NAME.fullmatch(announced):
-        return f"another network (it calls it {announced})"
-    return "another network"
+        difference = f"it calls it {announced}; {difference}"
+    return f"another network ({difference})"
 
 
 def _other_preset(network: Network, spec: Spec) -> str | None:

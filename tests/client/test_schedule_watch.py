@@ -115,7 +115,7 @@ async def test_a_provider_of_another_network_is_named_and_never_asked(
     assert (status.health, status.usable_providers) == (Health.SYNCED, 1)
     (reason,) = status.reasons
     assert reason.code == "wrong_network"
-    assert reason.sentence.startswith("wrong serves another network (it calls it otherworld)")
+    assert reason.sentence.startswith("wrong serves another network (it calls it otherworld; ")
     errors = [r for r in caplog.records if "serves another network" in r.message]
     assert len(errors) == 1
 

@@ -73,14 +73,29 @@ def test_the_validators_root_decides_and_not_what_a_network_is_called() -> None:
     assert other_network(MAINNET, genesis_of("sepolia"), named_like_ours) == "sepolia"
     assert other_network(MAINNET, genesis_of("sepolia"), None) == "sepolia"
     assert other_network(MAINNET, Genesis(MAINNET.genesis_time + 1, bytes(32)), None) == (
-        "another network"
+        "another network (its genesis validators root is 0x00000000..., not 0x4b363db9...)"
+    )
+
+
+def test_a_devnet_that_was_begun_anew_is_told_by_what_differs() -> None:
+    root = MAINNET.genesis_validators_root
+    said = other_network(MAINNET, Genesis(5, root[::-1]), spec_of("mainnet"))
+    assert said == (
+        "another network (it calls it mainnet; its genesis validators root is"
+        f" 0x{root[::-1][:4].hex()}..., not 0x4b363db9...)"
+    )
+    assert other_network(MAINNET, Genesis(5, root), None) == (
+        f"another network (its genesis time is 5, not {MAINNET.genesis_time})"
     )
 
 
 def test_without_genesis_the_configuration_has_to_do() -> None:
     assert other_network(MAINNET, None, spec_of("mainnet", CONFIG_NAME="hoodi")) == "hoodi"
     other = spec_of("mainnet", CONFIG_NAME="my-devnet", GENESIS_FORK_VERSION="0x12345678")
-    assert other_network(MAINNET, None, other) == "another network (it calls it my-devnet)"
+    assert other_network(MAINNET, None, other) == (
+        "another network (it calls it my-devnet; its genesis fork version is 0x12345678, not"
+        " 0x00000000)"
+    )
     assert other_network(MAINNET, None, spec_of("mainnet", CONFIG_NAME="my-devnet")) is None
     assert other_network(MAINNET, None, {}) is None
     assert other_network(MAINNET, None, None) is None
@@ -89,7 +104,9 @@ def test_without_genesis_the_configuration_has_to_do() -> None:
 @pytest.mark.parametrize("name", ["x\nFAKE LOG LINE", "x" * 41, "\x1b[2J", ""])
 def test_an_announced_name_that_is_no_name_is_not_shown(name: str) -> None:
     spec = spec_of("mainnet", CONFIG_NAME=name, GENESIS_FORK_VERSION="0x12345678")
-    assert other_network(MAINNET, None, spec) == "another network"
+    assert other_network(MAINNET, None, spec) == (
+        "another network (its genesis fork version is 0x12345678, not 0x00000000)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +222,9 @@ def test_our_own_devnets_announce_what_they_are() -> None:
     assert other_network(network, genesis, config) is None
     assert schedule_changes(network, config) == ()
     assert other_network(network, genesis_of("sepolia"), None) == "sepolia"
-    assert other_network(SEPOLIA, genesis, config) == "another network (it calls it dev)"
+    said = other_network(SEPOLIA, genesis, config)
+    assert said is not None
+    assert said.startswith("another network (it calls it dev; its genesis validators root is ")
 
 
 def test_the_date_of_an_epoch_is_told_however_far_it_is() -> None:

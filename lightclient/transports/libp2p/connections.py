@@ -26,7 +26,7 @@ from libp2p.peer.id import ID
 
 from lightclient.transports.libp2p import multistream
 from lightclient.transports.libp2p.addresses import PeerAddress
-from lightclient.transports.libp2p.muxers import MUXERS, Muxer, ReceiveBudget, make_muxer
+from lightclient.transports.libp2p.muxers import MUXERS, Muxer, ReceiveBudget, drop, make_muxer
 from lightclient.transports.libp2p.noise import NOISE, Noise
 from lightclient.transports.libp2p.pacing import Pace
 from lightclient.transports.libp2p.reception import Reception
@@ -269,6 +269,8 @@ class Switchboard:
                 suppress(Exception),
             ):
                 await muxed.close()
+            # A peer that reads nothing has the parting word wait, and what it sent is counted.
+            drop(muxed)
             connection.closed.set()
 
     async def _run_muxer(self, connection: Connection, scope: trio.CancelScope) -> None:

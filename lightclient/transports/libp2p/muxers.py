@@ -81,6 +81,10 @@ class ReceiveBudget:
         """Count a connection."""
         self._muxers[id(muxer)] = muxer
 
+    def leave(self, muxer: GuardedYamux) -> None:
+        """Count a connection no more, whoever still has a hold of it."""
+        self._muxers.pop(id(muxer), None)
+
     def allows(self, muxer: GuardedYamux, more: int) -> bool:
         """Whether ``muxer`` may take in ``more`` bytes; small amounts are never the trouble."""
         own = muxer.buffered_bytes + more
@@ -173,6 +177,11 @@ class GuardedYamux(Yamux):
             if len(self.streams) <= MAX_STREAMS:
                 return stream
             await reset_stream(stream)
+
+    def drop(self) -> None:
+        """Hold nothing any more: the connection has ended, perhaps before it could be closed."""
+        self._budget.leave(self)
+        self.stream_buffers.clear()
 
     def forget(self, stream_id: int) -> None:
         """Drop what is held of a stream that was given up, and wake whoever still reads it.
@@ -299,6 +308,12 @@ async def reset_stream(stream: IMuxedStream) -> None:
         conn.forget(stream.stream_id)
         if event is not None:
             event.set()
+
+
+def drop(muxed: Muxer) -> None:
+    """Have a connection that has ended hold none of what was not read."""
+    if isinstance(muxed, GuardedYamux):
+        muxed.drop()
 
 
 def was_reset(stream: IMuxedStream) -> bool:

@@ -14,7 +14,7 @@ pytest.importorskip("libp2p", reason="the extra [libp2p] is not installed")
 
 import trio
 
-from lightclient.transports.libp2p import muxers
+from lightclient.transports.libp2p import connections, muxers
 from lightclient.transports.libp2p.muxers import (
     MAX_BUFFERED_IN_ALL,
     MAX_FRAME,
@@ -170,6 +170,28 @@ async def test_many_connections_that_fill_their_windows_stay_within_one_bound(
         assert sum(sent) > 5_000_000, "that was no attack"
         nursery.cancel_scope.cancel()
     assert victim.board.unread_bytes == 0
+
+
+async def test_what_a_connection_that_cannot_be_closed_left_unread_counts_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hold(_: Stream) -> None:
+        await trio.sleep_forever()
+
+    async def wait(_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(connections, "_CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(muxers.GuardedYamux, "close", wait)
+    victim = Host({"/hold/1": hold}, muxers=(YAMUX,))
+    async with victim.running(), intruder(victim.port) as attacker:
+        await attacker.open(0, "/hold/1")
+        await attacker.send(yamux_frame(DATA, 0, 1, body=bytes(60_000)))
+        await until(lambda: victim.board.unread_bytes >= 60_000, PATIENCE)
+        (connection,) = victim.connections
+        connection.close()
+        await connection.closed.wait()
+        assert victim.board.unread_bytes == 0
 
 
 @BOTH

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from lightclient.errors import DataDirError
+from lightclient.transports.libp2p.kept_file import read_regular_file
 from lightclient.wire.identity import SECRET_SIZE, IdentityKey
 
 KEY_FILE: Final = "network.key"
@@ -36,11 +37,9 @@ def load_identity(
     path = directory / KEY_FILE
     try:
         try:
-            descriptor = os.open(path, os.O_RDONLY | _OPEN_FLAGS)
+            text = read_regular_file(path, _MAX_FILE)
         except FileNotFoundError:
             return _make(path, random_bytes)
-        with os.fdopen(descriptor, "rb") as file:
-            text = file.read(_MAX_FILE)
     except OSError as error:
         raise DataDirError(f"identity key {path}: {error.strerror or error}") from None
     try:

@@ -25,6 +25,18 @@ _WRITE_FLAGS: Final = (
 )
 
 
+def read_regular_file(path: Path, most: int) -> bytes:
+    """The first ``most`` bytes of a file; OSError for what is none, and at once for a pipe."""
+    descriptor = os.open(path, _READ_FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("is no regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
+
+
 class KeptFile:
     """One such file.
 
@@ -42,7 +54,7 @@ class KeptFile:
     def read(self) -> bytes | None:
         """Its content; None if there is none of use."""
         try:
-            content = self._read()
+            content = read_regular_file(self.path, self._max_bytes + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -63,17 +75,11 @@ class KeptFile:
     def set_aside(self, reason: str) -> None:
         """Keep a damaged file beside, for whoever wants to look at it."""
         aside = self.path.with_suffix(".damaged")
+        about = {"file": str(self.path), "reason": reason}
         with suppress(OSError):
             self.path.replace(aside)
-        about = {"file": str(self.path), "reason": reason, "moved_to": str(aside)}
+            about["moved_to"] = str(aside)
         _logger.warning(self._message, extra={"lc": about})
-
-    def _read(self) -> bytes:
-        descriptor = os.open(self.path, _READ_FLAGS)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError("is no regular file")
-            return file.read(self._max_bytes + 1)
 
     def _write(self, content: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -90,6 +90,30 @@ def test_of_a_file_damaged_in_part_the_rest_is_taken(
     assert [entry.lc["lines"] for entry in caplog.records] == [2]  # type: ignore[attr-defined]
 
 
+def test_a_damaged_file_that_cannot_be_moved_is_not_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = KnownNodes(tmp_path)
+    kept.path.write_bytes(b"enr:-abc")
+    in_the_way = kept.path.with_suffix(".damaged")
+    (in_the_way / "something").mkdir(parents=True)
+    assert kept.load() == []
+    [entry] = caplog.records
+    assert "moved_to" not in entry.lc  # type: ignore[attr-defined]
+    assert kept.path.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_what_is_no_file_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    kept = KnownNodes(tmp_path)
+    kept.path.mkdir()
+    kept.load()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(10):
+        kept.load()
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + 10
+
+
 def test_an_empty_file_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = KnownNodes(tmp_path)
     kept.path.touch()

@@ -98,21 +98,21 @@ def _record(where: str, text: str) -> NodeRecord:
 
 
 def _lines(path: str | None) -> list[str]:
-    """The records of a file, in plain lines or as a YAML list; what follows # is comment.
+    """The records of a file, in plain lines or as a list of YAML or JSON; after # is comment.
 
     Multiaddresses and enode URLs stand in such files, too; they are not for discovery.
     """
     if path is None:
         return []
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
             text = file.read(_MAX_FILE + 1)
     except OSError as error:
         raise click.UsageError(f"--bootstrap-file {path}: {error.strerror or error}") from None
     if len(text) > _MAX_FILE:
         raise click.UsageError(f"--bootstrap-file {path}: larger than {_MAX_FILE} characters")
     lines = [
-        line.partition("#")[0].strip().lstrip("- ").strip("\"' ") for line in text.splitlines()
+        line.partition("#")[0].strip().lstrip("-[ ").strip("\"',] ") for line in text.splitlines()
     ]
     records = [line for line in lines if line.startswith("enr:")]
     if not records:

@@ -121,6 +121,19 @@ def test_a_network_brings_its_own_nodes_and_a_file_adds_others(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "written",
+    ["\ufeff{0}\n{1}\n", '["{0}",\n "{1}"]', '[\n  "{0}",\n  "{1}"\n]\n', "'{0}'\r\n- '{1}'"],
+)
+def test_no_node_of_a_file_is_lost_by_how_it_is_written(tmp_path: Path, written: str) -> None:
+    texts = network_by_name("hoodi").bootstrap_nodes[:2]
+    file = tmp_path / "nodes"
+    file.write_bytes(written.format(*texts).encode())
+    options = make_pool(options_of(f"--bootstrap-file={file}"), network_by_name("mainnet"))._options
+    assert options.discovery is not None
+    assert [item.text for item in options.discovery.bootstrap_nodes] == list(texts)
+
+
+@pytest.mark.parametrize(
     ("nat", "address", "learns"),
     [
         (None, None, True),

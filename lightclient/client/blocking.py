@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Self, Unpack, overload
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from lightclient.client.arguments import ClientArguments
 from lightclient.client.conflicts import Conflict
 from lightclient.client.light_client import LightClient
 from lightclient.client.providers import Provider
@@ -31,7 +32,7 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
     A failure of the client is raised as there.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: Unpack[ClientArguments]) -> None:
         self._client = LightClient(**arguments)
         self._exit_stack = ExitStack()
         self._portal: BlockingPortal | None = None
@@ -77,7 +78,7 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
             self._running().call(self._client.stop)
 
     @overload
-    def finalized_header(self) -> VerifiedHeader | None: ...
+    def finalized_header(self, *, max_age: None = None) -> VerifiedHeader | None: ...
 
     @overload
     def finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
@@ -94,7 +95,7 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         return self._client.finalized_header(max_age=max_age)
 
     @overload
-    def optimistic_header(self) -> VerifiedHeader | None: ...
+    def optimistic_header(self, *, max_age: None = None) -> VerifiedHeader | None: ...
 
     @overload
     def optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...
@@ -109,7 +110,7 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         return self._client.optimistic_header(max_age=max_age)
 
     @overload
-    def confirmed_finalized_header(self) -> VerifiedHeader | None: ...
+    def confirmed_finalized_header(self, *, max_age: None = None) -> VerifiedHeader | None: ...
 
     @overload
     def confirmed_finalized_header(self, *, max_age: float) -> VerifiedHeader: ...
@@ -124,7 +125,7 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
         return self._client.confirmed_finalized_header(max_age=max_age)
 
     @overload
-    def confirmed_optimistic_header(self) -> VerifiedHeader | None: ...
+    def confirmed_optimistic_header(self, *, max_age: None = None) -> VerifiedHeader | None: ...
 
     @overload
     def confirmed_optimistic_header(self, *, max_age: float) -> VerifiedHeader: ...

@@ -7,6 +7,7 @@ flood of one kind never pushes out the only file of another. Files of other name
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -74,6 +75,8 @@ class DumpDirectory:
             ConfigError: it cannot be created or written to.
         """
         try:
+            if self.path.exists() and not self.path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "is a file, not a directory")
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._clean_up()
             temporary = self._temporary

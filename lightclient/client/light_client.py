@@ -21,8 +21,12 @@ import anyio.abc
 from lightclient.bls import Backend
 from lightclient.client.arguments import (
     backend_of,
+    check_callbacks,
+    check_directories,
+    check_numbers,
     parse_trusted_block_root,
     policy_of,
+    pools_of,
     transports_of,
     wall_clock_ms,
 )
@@ -84,7 +88,7 @@ class LightClient(Readings):
         second_process: check a part of a history's signatures in a process of its own, while
             catching up and where an interpreter can be started and has a second core.
         dump_dir: directory in which refused objects are kept, for ``nimbus-light-client explain``;
-            200 files of 32 MiB at most.
+            200 files and 32 MiB at most.
         data_dir: directory in which to keep the state, and to find it again; or a storage of your
             own, which you open and close.
         weak_subjectivity_epochs: how old the trusted block, or a stored state, may be to start
@@ -129,6 +133,14 @@ class LightClient(Readings):
         clock: Callable[[], int] = wall_clock_ms,
         rng: random.Random | None = None,
     ) -> None:
+        check_callbacks(
+            on_finalized_header=on_finalized_header, on_optimistic_header=on_optimistic_header
+        )
+        check_numbers(
+            min_providers=min_providers, weak_subjectivity_epochs=weak_subjectivity_epochs
+        )
+        check_directories(data_dir=data_dir, dump_dir=dump_dir, evidence_dir=evidence_dir)
+        self.pools = pools_of(pools)
         self.network = network if isinstance(network, Network) else resolve_network(network)
         backend = backend_of(bls_backend)
         two_cores = second_process and usable_cores() > 1
@@ -147,12 +159,12 @@ class LightClient(Readings):
         uniform = (rng or random.Random()).uniform
         self._fetcher = Fetcher.over(
             self.processor,
-            transports_of(transports) if transports or not pools else (),
+            transports_of(transports) if transports or not self.pools else (),
             clock,
             self._deliver,
             uniform,
         )
-        self._fetcher.has_pool = bool(pools)
+        self._fetcher.has_pool = bool(self.pools)
         self._fetcher.require(min_providers)
         self._reporter = ConflictReporter(
             self.processor, conflict_policy, evidence_directory(evidence_dir, data_dir)
@@ -160,7 +172,6 @@ class LightClient(Readings):
         self._fetcher.on_conflict = self._reporter.report
         self._follower = Follower(self._fetcher, clock, uniform)
         self._listener = Listener(self._fetcher, clock)
-        self.pools = tuple(pools)
         self.watch = Watch(self._fetcher, clock, lambda: self._sync_progress()[0])
         self.measures = Measures(self._fetcher)
         self._dumper = None if dump_dir is None else _dumper(dump_dir, self._fetcher, clock)

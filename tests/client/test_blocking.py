@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from functools import cache
+from typing import Any
 
 import anyio
 import pytest
 
-from lightclient.client import BlockingLightClient, SyncState
+from lightclient.client import BlockingLightClient, LightClient, SyncState
+from lightclient.client.arguments import ClientArguments
 from lightclient.containers import LightClientBootstrap
 from lightclient.errors import NotSyncedError, UnknownBootstrap
 from lightclient.sync import VerifiedHeader
@@ -24,7 +28,7 @@ def still_world() -> World:
     return World(2 * SLOTS_PER_PERIOD + 30)
 
 
-def blocking(*transports: MockTransport, **options: object) -> BlockingLightClient:
+def blocking(*transports: MockTransport, **options: Any) -> BlockingLightClient:
     place = still_world()
     return BlockingLightClient(
         network=place.network,
@@ -308,3 +312,12 @@ def test_closing_in_the_very_moment_of_a_call_ends_the_iterator(error: Exception
     client._portal = portal  # type: ignore[assignment]
     with pytest.raises(type(error)):
         list(client._headers(portal, None))  # type: ignore[arg-type]
+
+
+def test_its_typed_arguments_are_those_of_the_client() -> None:
+    typed = {
+        name: re.sub(r"^Required\[(.*)\]$", r"\1", str(getattr(kind, "__forward_arg__", kind)))
+        for name, kind in ClientArguments.__annotations__.items()
+    }
+    parameters = inspect.signature(LightClient).parameters
+    assert typed == {name: parameter.annotation for name, parameter in parameters.items()}

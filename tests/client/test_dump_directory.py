@@ -43,6 +43,13 @@ def _numbered(number: int, *, seconds: int | None = None) -> RefusedObject:
     return replace(dump, time_ms=1000 * (1_700_000_000 + (number if seconds is None else seconds)))
 
 
+def test_a_file_in_its_place_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "dumps"
+    path.write_text("")
+    with pytest.raises(ConfigError, match="dumps: is a file, not a directory; mend that"):
+        DumpDirectory(path).open()
+
+
 def test_a_refused_object_becomes_a_file_with_time_kind_and_rule_in_its_name(
     tmp_path: Path,
 ) -> None:

@@ -14,6 +14,7 @@ from lightclient.client import LightClient, SyncState
 from lightclient.errors import ConfigError, ProviderUnavailable
 from lightclient.sync import VerifiedHeader
 from lightclient.testing import MockTransport
+from lightclient.transports.libp2p.pool import Libp2pPool
 from tests.client.failing import HEAD, still_world
 from tests.client.world import SLOTS_PER_EPOCH, SLOTS_PER_PERIOD, TickingWorld, World, until
 
@@ -185,6 +186,18 @@ async def test_status_of_a_store_that_an_embedder_set() -> None:
         ({"trusted_block_root": b"short"}, "trusted_block_root"),
         ({"forced_update": "always"}, "forced update"),
         ({"network": "atlantis"}, "atlantis"),
+        ({"transports": [5]}, "a URL or a Transport, not of type int"),
+        ({"transports": [MockTransport]}, "the class MockTransport itself"),
+        ({"transports": [Libp2pPool()]}, "a pool is given in pools"),
+        ({"pools": Libp2pPool()}, "a list of pools"),
+        ({"pools": ["peers"]}, "not of type str"),
+        ({"pools": [Libp2pPool]}, "the class Libp2pPool itself"),
+        ({"on_finalized_header": 3}, "on_finalized_header is called"),
+        ({"min_providers": "2"}, "min_providers is a whole number, not of type str"),
+        ({"weak_subjectivity_epochs": 1.5}, "weak_subjectivity_epochs is a whole number"),
+        ({"data_dir": ""}, "data_dir is empty"),
+        ({"dump_dir": ""}, "dump_dir is empty"),
+        ({"evidence_dir": ""}, "evidence_dir is empty"),
     ],
 )
 async def test_arguments_that_cannot_be_used_are_named(changes: dict[str, Any], said: str) -> None:

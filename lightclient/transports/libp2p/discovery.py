@@ -133,9 +133,7 @@ class DiscoveryService:
         self.port = 0
         self.figures = DiscoveryFigures()
         self._back_off = BackOff(uniform)
-        if external_address is None and not ip_address(self._listen_address).is_unspecified:
-            external_address = self._listen_address
-        self._own = OwnRecord(key, network, external_address, clock())
+        self._own = self._own_record(external_address)
         self._kept = None if options.directory is None else KnownNodes(options.directory)
         self._record_file = None if options.directory is None else RecordFile(options.directory)
         self._is_record_kept = True
@@ -148,6 +146,16 @@ class DiscoveryService:
         self._pause_ms = _SHORTEST_PAUSE_MS
         self._look_from_ms = 0
         self._save_at_ms = 0
+
+    def _own_record(self, external_address: str | None) -> OwnRecord:
+        listening = ip_address(self._listen_address)
+        listens_at = None
+        if external_address is None and self._options.learns_address:
+            if listening.is_global or listening.is_loopback:
+                external_address = self._listen_address
+            elif not listening.is_unspecified:
+                listens_at = self._listen_address
+        return OwnRecord(self._key, self._network, external_address, self._clock(), listens_at)
 
     def _new_core(self) -> Discovery:
         return Discovery(self._key, self._own.record, self._random_bytes, self._start)

@@ -26,8 +26,8 @@ class DiscoveryOptions:
         udp_port: 0 for any.
         bootstrap_nodes: verified records of nodes to begin with, besides those of the network.
         directory: where nodes that answered are kept for the next start; None to keep none.
-        learns_address: whether to tell others of the address that several nodes see us at, where
-            none was given.
+        learns_address: whether to tell others of the address that we listen at, or that several
+            nodes see us at, where none was given.
     """
 
     udp_port: int = 9000

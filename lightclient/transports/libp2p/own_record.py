@@ -62,17 +62,24 @@ class OwnRecord:
     Args:
         external_address: the IP address that we are told to have; None to believe what several
             nodes see.
+        listens_at: an address in a network of our own, told until several nodes see another.
 
     Attributes:
         record: as it is now.
     """
 
     def __init__(
-        self, key: IdentityKey, network: Network, external_address: str | None, now_ms: int
+        self,
+        key: IdentityKey,
+        network: Network,
+        external_address: str | None,
+        now_ms: int,
+        listens_at: str | None = None,
     ) -> None:
         self._key = key
         self._network = network
         self._told_address = external_address
+        self._listens_at = listens_at
         self._seen: Address | None = None
         self._basis: object = None
         self.record: NodeRecord = sign_record(key, max(now_ms, 1), {})
@@ -112,7 +119,7 @@ class OwnRecord:
         """Where we are reached, and at which port; a router may have changed the latter."""
         if self._told_address is not None:
             return self._told_address, udp_port
-        return (None, udp_port) if self._seen is None else self._seen
+        return (self._listens_at, udp_port) if self._seen is None else self._seen
 
 
 def _big_endian(number: int) -> bytes:

@@ -243,6 +243,27 @@ def test_an_address_that_others_see_is_told_unless_one_was_given() -> None:
     assert told.record.tcp_endpoint == ("127.0.0.1", 4002)
 
 
+def test_who_tells_no_address_does_not_tell_the_one_it_listens_at_either() -> None:
+    mute = service(1, listen_address="127.0.0.1", learns_address=False)
+    mute._tick(1)
+    assert endpoints(mute) == (None, None)
+
+
+def test_an_address_of_a_local_network_is_told_until_others_see_another() -> None:
+    node = service(1, listen_address="192.168.7.7")
+    node._tick(1)
+    assert endpoints(node)[1] == ("192.168.7.7", 4001)
+    node._core._events.append(ExternalAddress(("45.6.7.8", 31000)))
+    node._tell(1)
+    node._tick(2)
+    assert endpoints(node) == (("45.6.7.8", 31000), ("45.6.7.8", 4001))
+    public = service(2, listen_address="45.1.1.1")
+    public._core._events.append(ExternalAddress(("45.6.7.8", 31000)))
+    public._tell(1)
+    public._tick(1)
+    assert endpoints(public)[1] == ("45.1.1.1", 4002)
+
+
 def test_the_record_of_a_later_run_replaces_the_earlier_one() -> None:
     first = service(1)
     first._tick(1)

@@ -7,7 +7,7 @@ Unix epoch (``*_ms``) unless a name says otherwise; slots, epochs and periods ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
@@ -95,6 +95,10 @@ class Network:
     custody_requirement: int = 4
     bootstrap_nodes: tuple[str, ...] = field(default=(), repr=False)
     retired: bool = False
+
+    def __getstate__(self) -> dict[str, object]:
+        # To another process go the fields alone: what was computed from them is computed anew.
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     # Forks ------------------------------------------------------------------------------------
 

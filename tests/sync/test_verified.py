@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 
@@ -78,3 +80,14 @@ def test_its_text_names_slot_root_and_fork() -> None:
     assert repr(header) == (
         f"VerifiedHeader(slot={header.slot}, root=0x{header.root.hex()}, fork='capella')"
     )
+
+
+@pytest.mark.parametrize("index", range(len(FORKS)))
+def test_it_can_be_sent_to_another_process_and_copied(index: int) -> None:
+    header = header_at(8 * index + 3)
+    assert header.network.forks_by_digest  # kept with the network once it was computed
+    for copied in (pickle.loads(pickle.dumps(header)), deepcopy(header)):
+        assert copied == header
+        assert hash(copied) == hash(header)
+        assert copied.root == header.root
+        assert copied.network.forks_by_digest == header.network.forks_by_digest

@@ -105,6 +105,7 @@ def test_every_snippet_is_run_by_a_test_here() -> None:
         "Libp2pPool",
         "BlockingLightClient",
         "Processor",
+        "WithValues",
         "Mock",
     ]
     assert sorted(map(snippet, names)) == sorted(blocks("python"))
@@ -205,6 +206,24 @@ def test_io_of_ones_own_reaches_the_newest_period(capsys: pytest.CaptureFixture[
     assert events[0].header.root == root
     assert {event.header.root for event in events} <= set(chain.blocks_by_root)
     assert "accepted" in capsys.readouterr().out
+
+
+def test_the_formatter_shows_what_is_no_part_of_a_message(chain: Served) -> None:
+    program = snippet("WithValues") + snippet("BlockingLightClient")
+    done = subprocess.run(
+        [sys.executable, "-c", filled_in(program, chain)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"NO_PROXY": "127.0.0.1"},
+        check=False,
+    )
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if "New LC finalized header" in line]
+    roots = [re.search(r" root=([0-9a-f]{64}) ", line) for line in lines]
+    assert {found[1] for found in roots if found} <= roots_of(chain)
+    assert lines
+    assert all(roots)
 
 
 def test_the_mock_transport_serves_a_wallets_own_tests() -> None:

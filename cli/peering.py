@@ -71,11 +71,13 @@ def _external_address(nat: str | None) -> str | None:
         return None
     if not nat.startswith(_EXTERNAL):
         raise click.UsageError(f"--nat is {nat[:40]!r}: it is extip:IP, any or none")
-    address = nat.removeprefix(_EXTERNAL)
     try:
-        return str(ip_address(address))
+        address = ip_address(nat.removeprefix(_EXTERNAL))
     except ValueError:
         raise click.UsageError(f"--nat is {nat[:40]!r}: that is no IP address") from None
+    if address.is_unspecified or address.is_multicast:
+        raise click.UsageError(f"--nat is {nat[:40]!r}: nobody can be reached at that address")
+    return str(address)
 
 
 def _discovery(options: dict[str, Any]) -> DiscoveryOptions:

@@ -275,7 +275,10 @@ def test_the_record_of_a_later_run_replaces_the_earlier_one() -> None:
 
 
 @BOTH
-async def test_nodes_that_answered_are_kept_for_the_next_start(tmp_path: Path) -> None:
+async def test_nodes_that_answered_are_kept_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "_PARTING_SECONDS", 60)  # a disk may be busy
     found: list[PeerAddress] = []
     async with running(peer := service(1)):
         async with running(first := service(2, [peer.record], directory=tmp_path)):

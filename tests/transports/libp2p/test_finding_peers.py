@@ -18,6 +18,7 @@ from anyio.from_thread import start_blocking_portal
 
 from lightclient.client import LightClient
 from lightclient.errors import ListenError
+from lightclient.transports.libp2p import discovery
 from lightclient.transports.libp2p.discovery import DiscoveryService
 from lightclient.transports.libp2p.known_nodes import KnownNodes
 from lightclient.transports.libp2p.options import DiscoveryOptions, Libp2pOptions
@@ -80,8 +81,9 @@ async def network_of(world: World) -> AsyncIterator[NodeRecord]:
 
 
 async def test_a_client_finds_its_provider_from_a_boot_node_and_again_without(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(discovery, "_PARTING_SECONDS", 60)  # a disk may be busy
     world = TickingWorld(SLOT)
     async with network_of(world) as boot:
         await follow(world, bootstrap_nodes=[boot], directory=tmp_path)

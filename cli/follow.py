@@ -1,7 +1,7 @@
 """The main job: follow the chain, log each slot and each verified header, stop when asked.
 
-Exit codes: 0 after Ctrl-C, SIGTERM or a stop option; 1 for a failure that cannot heal or when
-nobody reads the log any more; 2 for usage.
+Exit codes: 0 after Ctrl-C, SIGTERM, SIGHUP or a stop option; 1 for a failure that cannot heal or
+when nobody reads the log any more; 2 for usage.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lightclient import __version__
 from lightclient.client import Health, LightClient, SyncState, wall_clock_ms
 from lightclient.client.watch import is_usable
 from lightclient.config import Network, resolve_network
+from lightclient.config.mapping import parse_root
 from lightclient.errors import ConfigError, LightClientError
 from lightclient.storage import StateDirectory
 from lightclient.sync import VerifiedHeader
@@ -62,6 +63,14 @@ class StopAt:
 
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def _stopping() -> tuple[signal.Signals, ...]:
+    """Signals that stop it; a closed terminal's too, unless nohup has it ignored."""
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is None or signal.getsignal(hangup) is not signal.SIG_DFL:
+        return _STOPPING
+    return (*_STOPPING, hangup)
 
 
 class LastResort:
@@ -136,7 +145,7 @@ def _client(
     pools = _pools(options, network)
     client = LightClient(
         network=network,
-        trusted_block_root=options["trusted_block_root"],
+        trusted_block_root=parse_root(options["trusted_block_root"], source="--trusted-block-root"),
         transports=transports,
         pools=pools,
         bls_backend=options["bls_backend"],
@@ -235,9 +244,9 @@ class _Follower:
             self._scope.cancel()
 
     async def _stop_on_signal(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        has_stopped = False
+        has_stopped, stopping = False, _stopping()
         try:
-            with anyio.open_signal_receiver(*_STOPPING) as signals:
+            with anyio.open_signal_receiver(*stopping) as signals:
                 task_status.started()
                 async for number in signals:
                     _logger.info("Stopping", extra={"lc": {"signal": signal.Signals(number).name}})
@@ -247,7 +256,7 @@ class _Follower:
         finally:
             if has_stopped:
                 # Told again, it could only stop less well: an event loop bears no interruption.
-                for number in _STOPPING:
+                for number in stopping:
                     signal.signal(number, signal.SIG_IGN)
 
     async def _run(self) -> None:

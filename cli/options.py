@@ -148,9 +148,9 @@ def _epoch(name: str, text: str) -> Callable[[_Command], _Command]:
     return click.option(name, callback=decimal_up_to(UINT64_MAX), metavar="EPOCH", help=text)
 
 
-def _log_choice(name: str, choices: tuple[str, ...], default: str) -> Any:
+def _log_choice(name: str, choices: tuple[str, ...], default: str, text: str) -> Any:
     kind = click.Choice(choices, case_sensitive=False)
-    return click.option(name, type=kind, default=default, show_default=True)
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -246,8 +246,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="PORT",
         help="Port to serve them at; 0 for any.",
     ),
-    _log_choice("--log-level", LOG_LEVELS, "info"),
-    _log_choice("--log-format", LOG_FORMATS, "auto"),
+    _log_choice("--log-level", LOG_LEVELS, "info", "What to log: this level and those after it."),
+    _log_choice("--log-format", LOG_FORMATS, "auto", "Text, or with json an object a line."),
     _path("--log-file", "FILE", "Append the log there as well."),
     click.option(
         "--config-file",

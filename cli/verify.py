@@ -38,8 +38,20 @@ _COLOURS = {"accepted": "green", "duplicate": "yellow"}
 @click.option("--trusted-block-root", metavar="ROOT", help="The block to start from, in hex.")
 @click.option("--bootstrap", "bootstraps", multiple=True, metavar="FILE", help="Its bootstrap.")
 @click.option("--updates", multiple=True, metavar="FILE", help="Full updates; repeatable.")
-@click.option("--finality-update", "finality_updates", multiple=True, metavar="FILE")
-@click.option("--optimistic-update", "optimistic_updates", multiple=True, metavar="FILE")
+@click.option(
+    "--finality-update",
+    "finality_updates",
+    multiple=True,
+    metavar="FILE",
+    help="Finality updates; repeatable.",
+)
+@click.option(
+    "--optimistic-update",
+    "optimistic_updates",
+    multiple=True,
+    metavar="FILE",
+    help="Optimistic updates; repeatable.",
+)
 @click.option(
     "--at-slot", callback=decimal_up_to(UINT64_MAX), metavar="N", help="Judge as of slot N."
 )

@@ -136,6 +136,38 @@ def test_being_told_to_stop_again_and_again_changes_nothing(
         assert (process.returncode, process.stderr.read()) == (0, "")
 
 
+def _with_hangup(disposition: str) -> tuple[str, ...]:
+    """The program with SIGHUP as its surroundings leave it: whoever runs this may have nohup."""
+    program = (
+        "import signal, sys\n"
+        "from lightclient_cli.main import main\n"
+        f"signal.signal(signal.SIGHUP, signal.{disposition})\n"
+        "main(sys.argv[1:])\n"
+    )
+    return ("-c", program)
+
+
+def test_a_terminal_that_is_closed_stops_it_in_good_order(chain: Served) -> None:
+    with following(*chain.options, program=_with_hangup("SIG_DFL")) as process:
+        read_until(process, "sync=synced")
+        assert "signal=SIGHUP" in stop(process, signal.SIGHUP)
+
+
+def test_under_nohup_it_outlives_the_terminal(chain: Served) -> None:
+    with following(*chain.options, program=_with_hangup("SIG_IGN")) as process:
+        read_until(process, "sync=synced")
+        process.send_signal(signal.SIGHUP)
+        for _ in range(3):
+            read_until(process, "Slot start")
+        assert "signal=SIGTERM" in stop(process, signal.SIGTERM)
+
+
+def test_a_root_that_is_none_is_named_as_the_option_is(chain: Served) -> None:
+    done = run(chain.options[0], "--trusted-block-root=0x12", f"--rest-url={chain.url}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: --trusted-block-root: '0x12' is not 32 bytes in hex\n"
+
+
 def test_sigterm_ends_it_at_once_while_catching_up(habits: Served) -> None:
     def intercept(received: Received, answer: Answer) -> Answer:
         return Answer(503, {}, b"") if received.path.endswith("/updates") else answer

@@ -32,7 +32,7 @@ def make_pool(options: dict[str, Any], network: Network) -> Libp2pPool:
         click.UsageError, ConfigError, DataDirError: for options that cannot be used.
     """
     direct = tuple(parse_peer_address(text) for text in options["direct_peer"])
-    discovery = _discovery(options) if options["discv5"] is not False else None
+    discovery = _discovery(options) if _looks_for_peers(options) else None
     has_memory = options["data_dir"] is not None
     known = discovery is not None and (discovery.bootstrap_nodes or network.bootstrap_nodes)
     if not direct and (discovery is None or not (known or has_memory)):
@@ -54,6 +54,15 @@ def make_pool(options: dict[str, Any], network: Network) -> Libp2pPool:
             agent=options["agent_string"] or f"lightclient/{__version__}",
         )
     )
+
+
+def _looks_for_peers(options: dict[str, Any]) -> bool:
+    """Unless that is said: where there is no REST provider, or a node to look from is named."""
+    is_asked_for: bool | None = options["discv5"]
+    if is_asked_for is not None:
+        return is_asked_for
+    is_named = options["bootstrap_node"] or options["bootstrap_file"]
+    return bool(is_named or not options["rest_url"])
 
 
 def _secret(options: dict[str, Any]) -> bytes:

@@ -188,6 +188,14 @@ def test_rest_alone_asks_for_no_peers_and_both_are_used_as_one() -> None:
     assert _pools(options_of("--rest-url=http://127.0.0.1:1"), mainnet) == ()
     both = options_of("--rest-url=http://127.0.0.1:1", f"--direct-peer={PEER}")
     assert len(_pools(both, mainnet)) == 1
+    # A named peer is no reason to look for others, but a boot node is.
+    for named, is_looking in (
+        (f"--direct-peer={PEER}", False),
+        (f"--bootstrap-node={mainnet.bootstrap_nodes[0]}", True),
+    ):
+        (pool,) = _pools(options_of("--rest-url=http://127.0.0.1:1", named), mainnet)
+        assert isinstance(pool, Libp2pPool)
+        assert (pool._options.discovery is not None) is is_looking
     # With discovery asked for, the network's own boot nodes are enough.
     looking = options_of("--rest-url=http://127.0.0.1:1", "--discv5")
     (pool,) = _pools(looking, mainnet)

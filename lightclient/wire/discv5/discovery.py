@@ -38,7 +38,7 @@ PING_INTERVAL_MS: Final = 10_000
 TICK_INTERVAL_MS: Final = 500
 VOTES_FOR_ADDRESS: Final = 3
 _VOTES_KEPT: Final = 16
-_MAX_PENDING_FOR_OTHERS: Final = MAX_PENDING // 4
+_MAX_PENDING_FOR_OTHERS: Final = MAX_PENDING // 8
 """Beyond that nobody has us ask anything by telling of newer records: look-ups go first."""
 CONTENT_WITH: Final = 8
 """With so many known nodes, look-ups begin from them alone."""

@@ -33,6 +33,7 @@ from lightclient.sync import VerifiedHeader
 from lightclient.transports.rest import RestTransport
 from lightclient_cli.logs import StdoutHandler, set_up_logging, wants_colors
 from lightclient_cli.main import first_of
+from lightclient_cli.options import misspelt_variables
 from lightclient_cli.parameters import HOW_TO_TRUST
 from lightclient_cli.screen import status_display
 
@@ -107,6 +108,9 @@ def run(options: dict[str, Any]) -> int:
         options["log_file"],
         redact=_redaction(transports),
     )
+    for variable, meant in misspelt_variables(os.environ, options):
+        fields = {"variable": variable, "did_you_mean": meant}
+        _logger.warning("This variable sets no option", extra={"lc": fields})
     follower = _Follower(
         client,
         StopAt(options["debug_stop_at_epoch"], options["stop_at_synced_epoch"]),

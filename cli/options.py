@@ -7,7 +7,8 @@ TOML file named by ``--config-file``. No error repeats a value that may be a sec
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,11 +107,15 @@ def _setting(where: str, setting: object, option: click.Option) -> bool | str | 
     if option.multiple:
         items = setting if isinstance(setting, list) else [setting]
         return [_text(where, item) for item in items]
-    if option.name in _WHOLE_NUMBERS and isinstance(setting, int) and not isinstance(setting, bool):
-        if not 0 <= setting <= UINT64_MAX:
-            raise click.UsageError(f"{where}: must be a whole number from 0 to {UINT64_MAX}")
-        return str(setting)
+    if option.name in _WHOLE_NUMBERS and not isinstance(setting, str):
+        return _whole_number(where, setting)
     return _text(where, setting)
+
+
+def _whole_number(where: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= UINT64_MAX:
+        raise click.UsageError(f"{where}: must be a whole number from 0 to {UINT64_MAX}")
+    return str(value)
 
 
 def _text(where: str, value: object) -> str:
@@ -123,6 +128,22 @@ def _text(where: str, value: object) -> str:
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in value):
         raise click.UsageError(f"{where}: holds a control character")
     return value
+
+
+def misspelt_variables(
+    environment: Iterable[str], options: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Variables that set nothing, each with the one that was probably meant.
+
+    Only what is close to an option is told of: others give such names to things of their own, as
+    Kubernetes does after a service.
+    """
+    known = [option.upper() for option in options]
+    for variable in sorted(environment):
+        name = variable.removeprefix(f"{ENVIRONMENT_PREFIX}_")
+        if name != variable and name not in known:
+            for meant in get_close_matches(name[:40], known, n=1, cutoff=0.8):
+                yield variable, f"{ENVIRONMENT_PREFIX}_{meant}"
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

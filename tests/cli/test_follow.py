@@ -162,6 +162,17 @@ def test_under_nohup_it_outlives_the_terminal(chain: Served) -> None:
         assert "signal=SIGTERM" in stop(process, signal.SIGTERM)
 
 
+def test_a_misspelt_variable_is_told_of_without_its_value(
+    chain: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIMBUS_LIGHT_CLIENT_REST_HEADERS", "Authorization: s3cret")
+    done = run(*chain.options, "--debug-stop-at-epoch=0")
+    (line,) = [line for line in done.stdout.splitlines() if "sets no option" in line]
+    assert line.startswith("WRN ")
+    assert "did_you_mean=NIMBUS_LIGHT_CLIENT_REST_HEADER" in line
+    assert "s3cret" not in done.stdout
+
+
 def test_a_root_that_is_none_is_named_as_the_option_is(chain: Served) -> None:
     done = run(chain.options[0], "--trusted-block-root=0x12", f"--rest-url={chain.url}")
     assert (done.returncode, done.stdout) == (2, "")

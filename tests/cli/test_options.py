@@ -12,6 +12,7 @@ import pytest
 
 import lightclient
 from lightclient_cli.main import main
+from lightclient_cli.options import misspelt_variables
 from tests.cli.conftest import Command
 
 ROOT = "0x" + "11" * 32
@@ -190,6 +191,21 @@ def test_a_variable_that_names_a_version_is_not_the_option(options_of: Any) -> N
     assert options_of(VERSION="1.2.3", HELP="no")["network"] == "mainnet"
 
 
+def test_a_variable_that_is_nearly_an_option_is_told_and_other_peoples_are_not() -> None:
+    options = [param.name for param in main.params if param.name is not None]
+    meant = {
+        "NIMBUS_LIGHT_CLIENT_NETWROK": "NIMBUS_LIGHT_CLIENT_NETWORK",
+        "NIMBUS_LIGHT_CLIENT_REST_URLS": "NIMBUS_LIGHT_CLIENT_REST_URL",
+        "NIMBUS_LIGHT_CLIENT_TRUSTED_ROOT": "NIMBUS_LIGHT_CLIENT_TRUSTED_BLOCK_ROOT",
+    }
+    others = [f"NIMBUS_LIGHT_CLIENT_{name.upper()}" for name in options]
+    others += ["NIMBUS_LIGHT_CLIENT_VERSION", "NETWROK", "PATH", "NIMBUS_LIGHT_CLIENT_"]
+    # As Kubernetes names a service's places.
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8008_TCP", "PORT_8008_TCP_ADDR"):
+        others.append(f"NIMBUS_LIGHT_CLIENT_{name}")
+    assert dict(misspelt_variables([*meant, *others], options)) == meant
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -218,7 +234,8 @@ def test_a_variable_that_names_a_version_is_not_the_option(options_of: Any) -> N
         ('audit-committees = "yes"', "audit-committees: must be true or false"),
         ("audit-committees = 1", "audit-committees: must be true or false"),
         ("stop-at-synced-epoch = -1", "must be a whole number from 0"),
-        ("stop-at-synced-epoch = true", "a truth value where text is expected"),
+        ("stop-at-synced-epoch = true", "must be a whole number from 0"),
+        ("metrics-port = 1.5", "metrics-port: must be a whole number from 0"),
         ("stop-at-synced-epoch = 0x1" + "0" * 5000, "must be a whole number from 0"),
         ("stop-at-synced-epoch = 1" + "0" * 5000, "not TOML"),
         ('stop-at-synced-epoch = "1.5"', "'1.5' is not a whole number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from lightclient.errors import DataDirError
@@ -37,11 +38,17 @@ def load_identity(
     path = directory / KEY_FILE
     try:
         try:
-            text = read_regular_file(path, _MAX_FILE)
+            return _read(path)
         except FileNotFoundError:
-            return _make(path, random_bytes)
+            _make(path, random_bytes)
+        # What is there now: another program may have made one at the same moment.
+        return _read(path)
     except OSError as error:
         raise DataDirError(f"identity key {path}: {error.strerror or error}") from None
+
+
+def _read(path: Path) -> IdentityKey:
+    text = read_regular_file(path, _MAX_FILE)
     try:
         return IdentityKey(bytes.fromhex(text.decode("ascii").strip()))
     except ValueError:
@@ -50,16 +57,27 @@ def load_identity(
         ) from None
 
 
-def _make(path: Path, random_bytes: Callable[[int], bytes]) -> IdentityKey:
+def _make(path: Path, random_bytes: Callable[[int], bytes]) -> None:
     key = new_identity(random_bytes)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Written beside and renamed: a crash leaves no half a key. Nobody else may read it.
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
+    # Written beside and put there whole: a crash leaves no half a key. Nobody else may read it.
+    beside = path.with_suffix(f".{token_hex(4)}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN_FLAGS, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key.secret.hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    return key
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key.secret.hex().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _put(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _put(beside: Path, path: Path) -> None:
+    """Move a file to ``path``, unless there is one, as far as the file system can tell."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return
+    except OSError:
+        beside.replace(path)

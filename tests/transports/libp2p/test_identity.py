@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,29 @@ def test_nobody_else_may_read_the_key(tmp_path: Path) -> None:
     assert (tmp_path / "new" / KEY_FILE).stat().st_mode & 0o077 == 0
     assert [path.name for path in (tmp_path / "new").iterdir()] == [KEY_FILE]
     assert load_identity(tmp_path / "new").secret == key.secret
+
+
+def test_programs_that_start_at_once_in_a_new_directory_are_all_the_same(tmp_path: Path) -> None:
+    arrived = threading.Barrier(2)
+
+    def random_bytes(size: int) -> bytes:
+        arrived.wait(60)  # neither has found a key
+        return os.urandom(size)
+
+    with ThreadPoolExecutor(2) as threads:
+        starts = [threads.submit(load_identity, tmp_path, random_bytes) for _ in range(2)]
+        first, second = (start.result() for start in starts)
+    assert first.secret == second.secret == load_identity(tmp_path).secret
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
+
+
+@IN_FILE_SYSTEM
+def test_a_file_system_without_hard_links_keeps_a_key_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert load_identity(tmp_path).secret == load_identity(tmp_path).secret
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]

@@ -192,7 +192,7 @@ def test_a_variable_that_names_a_version_is_not_the_option(options_of: Any) -> N
 
 
 def test_a_variable_that_is_nearly_an_option_is_told_and_other_peoples_are_not() -> None:
-    options = [param.name for param in main.params if param.name is not None]
+    options = [str(param.name) for param in main.params]
     meant = {
         "NIMBUS_LIGHT_CLIENT_NETWROK": "NIMBUS_LIGHT_CLIENT_NETWORK",
         "NIMBUS_LIGHT_CLIENT_REST_URLS": "NIMBUS_LIGHT_CLIENT_REST_URL",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightclient.wire.discv5.engine import FIND_NODE_BURST, FIND_NODES_PER_SECOND
 from lightclient.wire.discv5.events import Answered, NewerRecord, NodesFound
 from lightclient.wire.discv5.messages import Nodes, Pong, TalkResponse, encode_message
 from lightclient.wire.discv5.requests import MAX_RECORDS
@@ -25,6 +26,25 @@ def test_found_nodes_come_in_several_datagrams_and_are_verified() -> None:
     assert found.complete
     assert found.found == tuple(records[:16])
     assert all(len(datagram.data) <= 1280 for _, datagram in wire.carried)
+
+
+def test_all_who_ask_together_get_so_many_long_answers_and_our_own_record_still() -> None:
+    wire, asker, asked = pair()
+    asked._neighbours = lambda _distances: nodes_at(2, 5, [256])
+    asker.ping(record_of(2), NOW)
+    wire.deliver()
+    peer = (key_of(1).node_id, address_of(1))
+    session = asked._sessions.get(peer)
+    assert session is not None
+
+    def answers(distances: tuple[int, ...], now_ms: int) -> int:
+        for _ in range(1000):
+            asked._answer_find_node(bytes(8), distances, peer, session, now_ms)
+        return len(asked.datagrams())
+
+    assert answers((256,), NOW) == FIND_NODE_BURST
+    assert answers((256,), NOW + 1000) == FIND_NODES_PER_SECOND
+    assert answers((0, 256), NOW + 1000) == 1000
 
 
 def test_distance_zero_asks_for_the_node_s_own_record() -> None:

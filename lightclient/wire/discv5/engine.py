@@ -30,6 +30,7 @@ from lightclient.wire.discv5.events import (
     SessionOpened,
 )
 from lightclient.wire.discv5.handshake import answer_challenge, check_handshake, ephemeral_key
+from lightclient.wire.discv5.limits import TokenBucket
 from lightclient.wire.discv5.messages import (
     FindNode,
     Message,
@@ -67,6 +68,9 @@ RANDOM_MESSAGE_SIZE: Final = 20
 MAX_RECORDS_IN_ANSWER: Final = 16
 MAX_RECORD_BYTES_IN_MESSAGE: Final = 1100
 """Of records in one NODES, so that the datagram stays below 1280 bytes."""
+FIND_NODES_PER_SECOND: Final = 20
+FIND_NODE_BURST: Final = 100
+"""Questions for nodes, of all who ask: an answer is fifty times as long as its question."""
 MAX_DISTANCES_ASKED: Final = 16
 MAX_TALK_SIZE: Final = 512
 """With a handshake and our record around it, a datagram still holds a request of that size."""
@@ -109,6 +113,7 @@ class Engine:
         self._sessions: RecentlyUsed[Session] = RecentlyUsed(MAX_SESSIONS)
         self._challenges = Challenges(random_bytes)
         self._pending = PendingRequests()
+        self._find_nodes = TokenBucket(FIND_NODES_PER_SECOND, FIND_NODE_BURST)
         self._outgoing: deque[Datagram] = deque()
         self._events: deque[Event] = deque()
 
@@ -319,7 +324,7 @@ class Engine:
                 self._send(peer, session, pong)
                 self._note_sequence(peer, session, enr_sequence)
             case FindNode(request_id, distances):
-                self._answer_find_node(request_id, distances, peer, session)
+                self._answer_find_node(request_id, distances, peer, session, now_ms)
             case TalkRequest(request_id, _, _):
                 self._send(peer, session, TalkResponse(request_id, b""))
 
@@ -331,15 +336,20 @@ class Engine:
             self._events.append(NewerRecord(record, enr_sequence))
 
     def _answer_find_node(
-        self, request_id: bytes, distances: Sequence[int], peer: Peer, session: Session
+        self,
+        request_id: bytes,
+        distances: Sequence[int],
+        peer: Peer,
+        session: Session,
+        now_ms: int,
     ) -> None:
-        records = [self.record] if 0 in distances else []
         asker_id, (ip, _) = peer
-        records += [
-            record
-            for record in self._neighbours(distances)
-            if record.node_id != asker_id and may_tell(ip, record)
-        ]
+        records = [self.record] if 0 in distances else []
+        if any(distances) and self._find_nodes.take(now_ms):
+            near = self._neighbours(distances)
+            records += [one for one in near if one.node_id != asker_id and may_tell(ip, one)]
+        elif distances and not records:
+            return
         batches: list[list[NodeRecord]] = [[]]
         size = 0
         for record in records[:MAX_RECORDS_IN_ANSWER]:

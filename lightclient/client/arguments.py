@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Required, TypedDict
+from typing import TYPE_CHECKING, Final, Required, TypedDict
 
 from lightclient.bls import Backend, choose_backend
 from lightclient.config.mapping import parse_root
@@ -96,11 +96,26 @@ def transports_of(transports: Sequence[Transport | str]) -> list[Transport]:
     return [_rest(item) if isinstance(item, str) else _transport(item) for item in transports]
 
 
+_ASKED: Final = (
+    "name",
+    "open",
+    "aclose",
+    "get_light_client_bootstrap",
+    "get_light_client_updates_by_range",
+    "get_light_client_finality_update",
+    "get_light_client_optimistic_update",
+    "stream_updates",
+)
+
+
 def _transport(item: Transport) -> Transport:
-    if _is_made(item, "open"):
+    missing = [name for name in _ASKED if not hasattr(item, name)]
+    if not missing and not isinstance(item, type):
         return item
-    hint = ": a pool is given in pools" if _is_made(item, "figures") else ""
-    raise ConfigError(f"a transport is a URL or a Transport, not {_kind(item)}{hint}")
+    why = f", which lacks {', '.join(missing)}" if 0 < len(missing) < len(_ASKED) else ""
+    if _is_made(item, "figures"):
+        why = ": a pool is given in pools"
+    raise ConfigError(f"a transport is a URL or a Transport, not {_kind(item)}{why}")
 
 
 def pools_of(pools: Sequence[TransportPool]) -> tuple[TransportPool, ...]:

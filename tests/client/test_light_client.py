@@ -177,6 +177,15 @@ async def test_status_of_a_store_that_an_embedder_set() -> None:
     assert (client.status.start_period, client.status.progress) == (2, 0.0)
 
 
+class Halved:
+    """Somebody's transport, begun."""
+
+    name = "halved"
+
+    def stream_updates(self) -> None:
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -189,6 +198,10 @@ async def test_status_of_a_store_that_an_embedder_set() -> None:
         ({"transports": [5]}, "a URL or a Transport, not of type int"),
         ({"transports": [MockTransport]}, "the class MockTransport itself"),
         ({"transports": [Libp2pPool()]}, "a pool is given in pools"),
+        (
+            {"transports": [Halved()]},
+            "of type Halved, which lacks open, aclose, get_light_client_boo",
+        ),
         ({"pools": Libp2pPool()}, "a list of pools"),
         ({"pools": ["peers"]}, "not of type str"),
         ({"pools": [Libp2pPool]}, "the class Libp2pPool itself"),

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 import click
 
@@ -176,33 +175,10 @@ class StdoutHandler(logging.Handler):
             # What is still buffered must not fail again when the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not isinstance(error, BrokenPipeError):
-                _complain(f"standard output: {error.strerror or error}")
+                complain(f"standard output: {error.strerror or error}")
             self.on_lost()
         except Exception as error:  # noqa: BLE001  # a line that cannot be made ends nothing
-            _complain(f"a log line could not be written: {type(error).__name__}")
-
-
-class FileHandler(logging.FileHandler):
-    """Lines to a file, until that fails."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
-        self._has_failed = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not self._has_failed:
-            super().emit(record)
-
-    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            return  # standard output says the same of this line
-        self._has_failed = True
-        _complain(f"--log-file {self.baseFilename}: {error.strerror or error}; nothing more there")
-        stream: TextIO | None = self.stream
-        if stream is not None:
-            # Closed by hand: its buffer would be written once more, and fail once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            complain(f"a log line could not be written: {type(error).__name__}")
 
 
 def _write_stdout(line: str) -> None:
@@ -210,7 +186,8 @@ def _write_stdout(line: str) -> None:
     sys.stdout.flush()
 
 
-def _complain(message: str) -> None:
+def complain(message: str) -> None:
+    """Say on standard error that an output fails."""
     click.echo(f"Error: {_one_line(message)}", err=True)
 
 
@@ -248,8 +225,11 @@ def set_up_logging(
     output.setFormatter(formatter(colors=wants_colors(log_format)))
     handlers: list[logging.Handler] = [output]
     if log_file is not None:
+        # With its rotation it takes milliseconds to import: for whoever wants it.
+        from lightclient_cli.log_file import FileHandler
+
         try:
-            file = FileHandler(Path(log_file))
+            file = FileHandler(Path(log_file), complain)
         except OSError as error:
             raise click.UsageError(f"--log-file {log_file}: {error.strerror or error}") from None
         file.setFormatter(formatter(colors=False))

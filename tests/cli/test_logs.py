@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -243,6 +244,30 @@ def test_a_log_file_on_a_full_disk_is_said_once_and_the_rest_goes_on() -> None:
     assert done.stdout.count("line") == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: --log-file /dev/full: No space left on device")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file cannot be moved")
+def test_a_log_file_that_was_moved_away_is_begun_anew(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As logrotate does without ``copytruncate``."""
+    path, moved = tmp_path / "log", tmp_path / "log.1"
+    set_up_logging("info", "nocolors", str(path))
+    logger.info("first")
+    path.rename(moved)
+    logger.info("second")
+    assert "first" in moved.read_text()
+    assert "second" not in moved.read_text()
+    assert "second" in path.read_text()
+    # Where no new one can be made, that is said once, and the rest goes on.
+    path.unlink()
+    path.mkdir()
+    logger.info("third")
+    logger.info("fourth")
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 4
+    (line,) = captured.err.splitlines()
+    assert line == f"Error: --log-file {path}: Is a directory; nothing more there"
 
 
 @full_disk

@@ -130,7 +130,7 @@ def test_no_node_of_a_file_is_lost_by_how_it_is_written(tmp_path: Path, written:
     file.write_bytes(written.format(*texts).encode())
     options = make_pool(options_of(f"--bootstrap-file={file}"), network_by_name("mainnet"))._options
     assert options.discovery is not None
-    assert [item.text for item in options.discovery.bootstrap_nodes] == list(texts)
+    assert [item.text for item in options.discovery.records] == list(texts)
 
 
 @pytest.mark.parametrize(

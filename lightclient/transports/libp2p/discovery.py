@@ -137,7 +137,7 @@ class DiscoveryService:
         self._kept = None if options.directory is None else KnownNodes(options.directory)
         self._record_file = None if options.directory is None else RecordFile(options.directory)
         self._is_record_kept = True
-        self._start: list[NodeRecord] = list(options.bootstrap_nodes)
+        self._start: list[NodeRecord] = list(options.records)
         self._core = self._new_core()
         self._doorkeeper = Doorkeeper()
         self._offered: OrderedDict[bytes, None] = OrderedDict()

@@ -93,7 +93,7 @@ class Node:
         self._clock = clock
         self._sample = sample
         self._back_off = BackOff(uniform)
-        self.book = PeerBook(options.direct_peers, clock, uniform) if book is None else book
+        self.book = PeerBook(options.direct_addresses, clock, uniform) if book is None else book
         self.company = Company(options, network, member, self.book, clock, uniform)
         self.peers = self.company.peers
         self.port = 0

@@ -108,7 +108,7 @@ class Libp2pPool:
 
         _silence_libraries()
         options = await anyio.to_thread.run_sync(_identified, self._options)
-        book = PeerBook(options.direct_peers, self._clock, self._rng.uniform)
+        book = PeerBook(options.direct_addresses, self._clock, self._rng.uniform)
         self.node = node = Node(
             options,
             network,
@@ -163,7 +163,7 @@ class Libp2pPool:
         from lightclient.wire.identity import IdentityKey
 
         assert options.secret is not None
-        named = options.discovery.bootstrap_nodes
+        named = options.discovery.records
         nodes = (*named, *bootstrap_records(network.bootstrap_nodes))
         return DiscoveryService(
             replace(options.discovery, bootstrap_nodes=nodes),

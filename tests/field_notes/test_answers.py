@@ -23,10 +23,7 @@ from lightclient.transports.scores import START_SCORE
 from tests.client.world import TickingWorld, until
 from tests.field_notes.playing import SLOT, client_of, head_over_http, make_world, served, synced
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 LIES = [name for name in fault_names() if name.startswith("forged_")]
 STAND_INS = (
     Rule.BAD_SIGNATURE,

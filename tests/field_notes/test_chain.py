@@ -24,10 +24,7 @@ from lightclient.sync import ForcedUpdatePolicy, Processor
 from tests.client.world import SLOTS_PER_PERIOD, TickingWorld, until
 from tests.field_notes.playing import SLOT, client_of, head_from, make_world, served, synced
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 
 # Insufficient participation ---------------------------------------------------------------------

@@ -39,10 +39,7 @@ from tests.field_notes.playing import (
     synced,
 )
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_dead_provider_is_passed_over_and_named() -> None:

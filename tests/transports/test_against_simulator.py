@@ -15,11 +15,7 @@ from lightclient.transports.rest import RestTransport
 
 serve = pytest.importorskip("lightclient.simulator.server", reason="needs [demo]").serve
 
-pytestmark = [
-    pytest.mark.anyio,
-    # Trio's word on httpx's generators when a stream is left before its end; the socket is closed.
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 FORKS = {"altair": 0, "capella": 8, "deneb": 16, "electra": 24, "gloas": 32}
 HEAD_SLOT = 5 * 64 + 20

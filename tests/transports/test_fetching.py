@@ -28,8 +28,6 @@ from tests.transports.tcp import Heard, response, serving
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("no_proxy"),
-    # Trio's word on httpx's generators when a body is left before its end; the socket is closed.
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
 ]
 
 

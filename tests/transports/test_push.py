@@ -26,11 +26,7 @@ from tests.transports.conftest import Handler, collected, provider
 from tests.transports.objects import enveloped, make_object
 from tests.transports.tcp import Heard, Script, response, serving
 
-pytestmark = [
-    pytest.mark.anyio,
-    # Trio's word on httpx's generators when a stream is left before its end; the socket is closed.
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\r\n"
 

@@ -14,11 +14,7 @@ from lightclient.errors import MalformedAnswer
 from tests.transports.conftest import collected, provider
 from tests.transports.objects import chunk, enveloped, make_object, make_update
 
-pytestmark = [
-    pytest.mark.anyio,
-    # Trio's word on httpx's generators when a stream is left before its end; the socket is closed.
-    pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 OCTETS = {"content-type": "application/octet-stream", "eth-consensus-version": "deneb"}
 JSON = {"content-type": "application/json"}
 

@@ -90,8 +90,6 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
             NotSyncedError: with ``max_age`` (seconds): there is none yet.
             StaleError: with ``max_age``: its slot started longer ago than that.
         """
-        if max_age is None:
-            return self._client.finalized_header()
         return self._client.finalized_header(max_age=max_age)
 
     @overload
@@ -105,8 +103,6 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
 
         Raises as :meth:`finalized_header`.
         """
-        if max_age is None:
-            return self._client.optimistic_header()
         return self._client.optimistic_header(max_age=max_age)
 
     @overload
@@ -120,8 +116,6 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
 
         Raises as :meth:`finalized_header`.
         """
-        if max_age is None:
-            return self._client.confirmed_finalized_header()
         return self._client.confirmed_finalized_header(max_age=max_age)
 
     @overload
@@ -135,8 +129,6 @@ class BlockingLightClient(AbstractContextManager["BlockingLightClient"]):
 
         Raises as :meth:`finalized_header`.
         """
-        if max_age is None:
-            return self._client.confirmed_optimistic_header()
         return self._client.confirmed_optimistic_header(max_age=max_age)
 
     @property

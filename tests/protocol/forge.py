@@ -46,38 +46,11 @@ from lightclient.protocol.excerpts import (
     create_light_client_finality_update,
     create_light_client_optimistic_update,
 )
-from lightclient.ssz import ZERO_NODE, floorlog2
+from lightclient.ssz import ZERO_NODE
+from tests.sparse_trees import SparseTree, hashed
 
 FORK_NAMES = tuple(fork.name for fork in FORKS[1:])
 PERIOD = MINIMAL.slots_per_sync_committee_period
-
-
-def hashed(*parts: object) -> bytes:
-    """32 bytes that look random and are the same in every run."""
-    return sha256(repr(parts).encode()).digest()
-
-
-class SparseTree:
-    """A Merkle tree with the given nodes by generalized index; all others look random."""
-
-    def __init__(self, nodes: Mapping[int, bytes], seed: object) -> None:
-        self._seed = seed
-        self._nodes = dict(nodes)
-        self._inner = {gindex >> up for gindex in nodes for up in range(1, gindex.bit_length())}
-
-    def node(self, gindex: int) -> bytes:
-        if gindex not in self._nodes:
-            self._nodes[gindex] = (
-                sha256(self.node(2 * gindex) + self.node(2 * gindex + 1)).digest()
-                if gindex in self._inner
-                else hashed("node", self._seed, gindex)
-            )
-        return self._nodes[gindex]
-
-    def branch(self, gindex: int, depth: int) -> tuple[bytes, ...]:
-        """The proof of a node, with zeros in front up to ``depth``."""
-        siblings = [self.node(gindex >> up ^ 1) for up in range(floorlog2(gindex))]
-        return (ZERO_NODE,) * (depth - len(siblings)) + tuple(siblings)
 
 
 def network_of(epochs: Mapping[str, int], preset: Preset = MINIMAL) -> Network:
@@ -169,7 +142,7 @@ class Forge:
             leaves = {fork.execution_block_hash_gindex: payload.block_hash}
         elif fork.execution_gindex:
             leaves = payload_nodes(payload, fork.execution_gindex, fork.payload_has_blob_gas)
-        body = SparseTree(leaves, ("body", slot))
+        body = SparseTree(leaves, hashed("body", slot))
         state_root = state_root or hashed("state", slot)
         beacon = BeaconBlockHeader(slot, slot % 7, hashed("parent", slot), state_root, body.node(1))
         depth = data_format.execution_branch_depth
@@ -203,7 +176,7 @@ class Forge:
                 fork.current_sync_committee_gindex: self.committee(period).hash_tree_root(),
                 fork.next_sync_committee_gindex: following.hash_tree_root(),
             },
-            ("state", slot),
+            hashed("state nodes", slot),
         )
 
     # Objects ----------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def store_with(committee: SyncCommittee) -> LightClientStore:
     """A store bootstrapped with a committee that its state proves, however odd."""
     fork = FORGE.network.fork_at_slot(START)
     gindex = fork.current_sync_committee_gindex
-    state = SparseTree({gindex: committee.hash_tree_root()}, "odd")
+    state = SparseTree({gindex: committee.hash_tree_root()}, b"odd")
     data_format = FORGE.format_at(START)
     bootstrap = LightClientBootstrap(
         data_format,
